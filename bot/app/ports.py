@@ -1,0 +1,230 @@
+"""What the use cases need from the world; adapters implement these, `bot.testing` fakes them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from bot.domain.incident import Entry, Incident, Room, Run
+from bot.domain.message import Message
+from bot.domain.page import Page
+from bot.domain.probe import Agent, Observation, ProbeRequest
+
+
+class Clock(Protocol):
+    """The time, so that tests can move it."""
+
+    def now(self) -> datetime:
+        """The present moment, aware, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never steps."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait."""
+        ...
+
+
+class AgentTransport(Protocol):
+    """The way to the agents."""
+
+    def agents(self) -> Sequence[Agent]:
+        """Every agent known since start, lost ones included, in a stable order."""
+        ...
+
+    def ask(self, requests: Sequence[ProbeRequest], *, deadline_s: float) -> AsyncIterator[Observation]:
+        """Send the requests out and yield observations as they arrive.
+
+        Every request yields exactly one observation: the agent's, or failure `agent_lost` (fault of the
+        agent) when its connection breaks or the deadline passes. Ends when all are in.
+        """
+        ...
+
+
+class ChatPlatform(Protocol):
+    """One chat platform. Rooms it does not own are never passed to it."""
+
+    async def put(self, message: Message, room: Room, ref: str | None) -> str:
+        """Post the message, or edit the one `ref` names; returns the platform's reference. Raises SendFailed."""
+        ...
+
+    async def create_room(self, title: str, members: Sequence[str]) -> str:
+        """Create a room and return its key ("platform:id"). Raises SendFailed."""
+        ...
+
+
+class Pager(Protocol):
+    """One way to make a phone ring."""
+
+    async def call(self, page: Page) -> str:
+        """Ask for the call; returns the provider's reference. Raises SendFailed. Idempotent by `page.key`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutboxRow:
+    """Something to send. `kind` is "page" or "chat"; `key` is unique for ever."""
+
+    key: str
+    kind: str
+    payload: Mapping[str, Any]
+    due_at: datetime
+    incident: str | None = None
+    epoch: int = 0
+    attempts: int = 0
+    generation: int = 0
+    ref: str | None = None
+
+
+class Timeline(Protocol):
+    """The append-only record."""
+
+    async def append(self, entry: Entry) -> Entry:
+        """Record one entry; returns it with `seq` and `recorded_at`."""
+        ...
+
+    async def read(
+        self, *, incident: str | None = None, room: str | None = None, after: int = 0, limit: int = 500
+    ) -> Sequence[Entry]:
+        """Entries of an incident (its runs' earlier entries included) or of a room, by `at`, then `seq`."""
+        ...
+
+
+class Incidents(Protocol):
+    """Incidents and the rooms they live in."""
+
+    async def open(self, incident: Incident) -> Incident:
+        """Insert; an empty `id` gets the next "INC-n"."""
+        ...
+
+    async def save(self, incident: Incident) -> None:
+        """Write back an incident read in this transaction."""
+        ...
+
+    async def get(self, incident: str) -> Incident | None:
+        """By id, locked until the transaction ends where the database can."""
+        ...
+
+    async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
+        """Newest first."""
+        ...
+
+
+class Rooms(Protocol):
+    """Rooms people talk in."""
+
+    async def get(self, key: str) -> Room | None:
+        """By key."""
+        ...
+
+    async def save(self, room: Room) -> None:
+        """Insert or update."""
+        ...
+
+    async def list(self, platform: str) -> Sequence[Room]:
+        """All rooms of a platform, oldest first."""
+        ...
+
+
+class Runs(Protocol):
+    """What `/diag` found."""
+
+    async def save(self, run: Run) -> None:
+        """Insert or update."""
+        ...
+
+    async def get(self, run: str) -> Run | None:
+        """By id."""
+        ...
+
+    async def latest(self, *, room: str, playbook: str | None = None) -> Run | None:
+        """The newest finished run of a room."""
+        ...
+
+    async def attach(self, *, room: str, incident: str, since: datetime) -> int:
+        """Attach the room's runs since then that have no incident yet; returns how many."""
+        ...
+
+
+class Messages(Protocol):
+    """What was said, by whom, so that the console can show it and edits find their message."""
+
+    async def put(self, message: Message, *, at: datetime) -> int:
+        """Insert, or replace the blocks of the same key; returns the revision, 1 for a new message."""
+        ...
+
+    async def list(self, room: str, *, limit: int = 200) -> Sequence[tuple[Message, int, datetime]]:
+        """(message, revision, first said at), oldest first."""
+        ...
+
+
+class Outbox(Protocol):
+    """Things to send, claimed for a while by one sender at a time."""
+
+    async def add(self, row: OutboxRow) -> bool:
+        """Queue; False when the key is known. A "chat" key that is known gets the new payload and is due again."""
+        ...
+
+    async def claim(self, *, owner: str, limit: int, lease_s: float) -> Sequence[OutboxRow]:
+        """Take due rows whose lease is free, by the database's clock; each claim raises the generation."""
+        ...
+
+    async def finish(
+        self,
+        row: OutboxRow,
+        *,
+        state: str,
+        ref: str | None = None,
+        error: str | None = None,
+        retry_at: datetime | None = None,
+    ) -> bool:
+        """Record the result: state "sent", "failed", "cancelled" or "pending" with `retry_at`.
+
+        False when somebody else has claimed the row since (fenced on the generation), or a chat row has a
+        newer payload, which stays due.
+        """
+        ...
+
+    async def cancel(self, *, incident: str) -> int:
+        """Cancel the incident's pages that are not sent yet; returns how many."""
+        ...
+
+
+class Inbox(Protocol):
+    """Which inbound messages were already taken in."""
+
+    async def first(self, key: str, *, at: datetime) -> bool:
+        """True exactly once for each key."""
+        ...
+
+
+class Tx(Protocol):
+    """One transaction: all of it happens or none of it."""
+
+    @property
+    def timeline(self) -> Timeline: ...
+    @property
+    def incidents(self) -> Incidents: ...
+    @property
+    def rooms(self) -> Rooms: ...
+    @property
+    def runs(self) -> Runs: ...
+    @property
+    def messages(self) -> Messages: ...
+    @property
+    def outbox(self) -> Outbox: ...
+    @property
+    def inbox(self) -> Inbox: ...
+
+
+class Store(Protocol):
+    """The database."""
+
+    def begin(self) -> AbstractAsyncContextManager[Tx]:
+        """A transaction, committed on leaving without an error. Raises StoreUnavailable."""
+        ...

@@ -1,0 +1,49 @@
+"""Waking somebody: people, pages and what a phone reports back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bot.domain.text import Lang
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Person:
+    """Somebody who can be called. `phone` is E.164."""
+
+    name: str
+    phone: str = ""
+    lang: Lang = "zh"
+
+
+class CallStatus(StrEnum):
+    """What a phone reports."""
+
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One call to one person. `key` reads incident:step:target:attempt and is the idempotency key."""
+
+    key: str
+    incident: str
+    severity: str
+    title: str
+    text: str
+    person: Person
+    step: int = 1
+    attempt: int = 1
+    epoch: int = 0
+    callback_url: str = ""
+    ack_url: str = ""
+
+
+DIGIT_ACK = "1"
+DIGIT_ESCALATE = "2"

@@ -1,0 +1,61 @@
+"""What to ask when a service is in trouble. Values only; `bot.adapters.playbook_files` reads the YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.domain.text import Text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """An endpoint by URL: `https://host[:port][/path]`."""
+
+    key: str
+    url: str
+    scheme: str
+    host: str
+    port: int
+
+    @property
+    def tls(self) -> bool:
+        """Whether the endpoint speaks TLS."""
+        return self.scheme == "https"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One line under `probe:` or `then:`, its options checked and with defaults filled in."""
+
+    kind: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expected:
+    """A vantage point that must have answered before anything may be called healthy; "" matches any."""
+
+    vantage: str = ""
+    region: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Playbook:
+    """A service, what to probe about it, and whom to tell."""
+
+    name: str
+    title: Text
+    vendor: str = ""
+    env: tuple[str, ...] = ()
+    targets: Mapping[str, Target] = field(default_factory=dict)
+    controls: tuple[Target, ...] = ()
+    internal: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    then: tuple[Step, ...] = ()
+    expect: tuple[Expected, ...] = ()
+    owners: Mapping[str, str] = field(default_factory=dict)
+    escalate: str = ""
+    resolvers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Resolvers to use for "vpc" and "public" where the agent's own policy names none."""

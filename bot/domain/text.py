@@ -1,0 +1,100 @@
+"""Text that exists in Chinese and English."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Lang = Literal["zh", "en"]
+LANGS: tuple[Lang, ...] = ("zh", "en")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One thing said in both languages."""
+
+    zh: str
+    en: str
+
+    def in_(self, lang: Lang) -> str:
+        """The wording in one language."""
+        return self.zh if lang == "zh" else self.en
+
+    def fill(self, facts: Mapping[str, Any]) -> Text:
+        """Fill `{dotted.path}` fields from nested mappings; a missing value becomes "?".
+
+        Formats: `{x:pct}` share 0..1 as a percentage, `{x:ms}` milliseconds, `{x:n}` a number with
+        separators, `{x:list}` a joined list. Only mappings are walked, never attributes of objects.
+        """
+        return Text(zh=_FILL.vformat(self.zh, (), facts), en=_FILL.vformat(self.en, (), facts))
+
+    def __add__(self, other: Text) -> Text:
+        return Text(zh=self.zh + other.zh, en=self.en + other.en)
+
+    def to_json(self) -> dict[str, str]:
+        """{"zh": ..., "en": ...}"""
+        return {"zh": self.zh, "en": self.en}
+
+
+def same(word: str) -> Text:
+    """A word that is the same in both languages: a name, a number, an address."""
+    return Text(zh=word, en=word)
+
+
+def join(parts: Sequence[Text], *, zh: str = "、", en: str = ", ") -> Text:
+    """Join texts with each language's own separator."""
+    return Text(zh=zh.join(p.zh for p in parts), en=en.join(p.en for p in parts))
+
+
+def lang_of(word: str, default: Lang = "zh") -> Lang:
+    """The language a configuration word names; `default` for anything else."""
+    if word == "zh" or word.startswith("zh-"):
+        return "zh"
+    if word == "en" or word.startswith("en-"):
+        return "en"
+    return default
+
+
+class _Filler(string.Formatter):
+    """`str.format` over nested mappings only: no attribute access, no positional fields, never an error."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        value: Any = kwargs
+        for part in field_name.split("."):
+            value = value.get(part) if isinstance(value, Mapping) else None
+        return value, field_name
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        if value is None:
+            return "?"
+        if format_spec == "pct":
+            return percent(float(value))
+        if format_spec == "ms":
+            return f"{float(value):.0f} ms"
+        if format_spec == "n":
+            return f"{float(value):,.0f}"
+        if format_spec == "list":
+            return ", ".join(str(v) for v in value)
+        return str(value)
+
+    def convert_field(self, value: Any, conversion: str | None) -> Any:
+        return value
+
+
+_FILL = _Filler()
+
+
+def percent(share: float) -> str:
+    """A share as people read it: never "100 %" for something that failed once, nor "0 %" for one that worked once."""
+    if 0.995 < share < 1:
+        return ">99%"
+    if 0 < share < 0.005:
+        return "<1%"
+    return f"{share * 100:.0f}%"
+
+
+FIELD = re.compile(r"{([a-z_][a-z0-9_.]*)(?::[a-z]+)?}")
+"""Matches the fields of a template, for checks of playbooks."""

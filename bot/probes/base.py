@@ -1,0 +1,88 @@
+"""What every probe gets and gives: a context of what it may use, and an Outcome.
+
+A probe raises only when it could not run at all (BadParams, Denied); everything it learned about the
+target, good or bad, is an Outcome. Observations are kept raw here and judged in `bot.diagnosis`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from bot.domain.errors import WarroomError
+from bot.domain.failure import Failure, FaultOf, fault_of
+from bot.domain.probe import Json, Outcome
+
+
+class BadParams(WarroomError):
+    """A parameter is missing, of the wrong type or out of range; the message names it."""
+
+
+class Denied(WarroomError):
+    """The agent's own policy forbids this; the message says which rule and what would allow it."""
+
+
+class Guard(Protocol):
+    """The agent's policy as probes see it."""
+
+    def check(self, kind: str, address: str, port: int) -> None:
+        """Raise Denied unless `kind` may touch `address`:`port`; `address` is an IP literal about to be dialled."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QueryLog:
+    """A resolver's query log this agent may read. `format` is "coredns", "unbound" or "dnsmasq"."""
+
+    path: Path
+    format: str = "coredns"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Credential:
+    """A vendor key of this agent's own; it never leaves the process."""
+
+    id: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProbeContext:
+    """What a probe may use.
+
+    `resolvers` maps "host", "vpc" and "public" to `address:port`s. `host_engine` says how names are resolved
+    the way the machine's own programs do it: "getaddrinfo", or "direct" when the policy names the host's
+    resolvers itself. `source` is the local address to dial from ("" for the system's choice).
+    """
+
+    guard: Guard
+    resolvers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    host_engine: str = "getaddrinfo"
+    source: str = ""
+    ca_file: Path | None = None
+    credentials: Mapping[str, Credential] = field(default_factory=dict)
+    query_log: QueryLog | None = None
+    capture: bool = False
+
+
+ProbeFunction = Callable[[Mapping[str, Json], ProbeContext], Awaitable[Outcome]]
+
+
+def failed(
+    failure: Failure,
+    *,
+    fault: FaultOf | None = None,
+    timings_ms: Mapping[str, float] | None = None,
+    **detail: Any,
+) -> Outcome:
+    """An Outcome of one failed try."""
+    return Outcome(
+        ok=False,
+        failure=failure,
+        fault_of=fault or fault_of(failure),
+        success_rate=0.0,
+        timings_ms=dict(timings_ms or {}),
+        detail=detail,
+    )
