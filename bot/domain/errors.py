@@ -41,9 +41,18 @@ class SendFailed(WarroomError):
     """A delivery attempt failed. `permanent` tells a refusal for good from one worth trying again.
 
     `uncertain` means the other side may have acted on it (a timeout after the request was written).
+    `retry_after_s` is how long the other side asked us to wait (HTTP Retry-After).
     """
 
-    def __init__(self, reason: str, *, permanent: bool = False, uncertain: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        *,
+        permanent: bool = False,
+        uncertain: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
         super().__init__(reason)
         self.permanent = permanent
         self.uncertain = uncertain
+        self.retry_after_s = retry_after_s

@@ -35,6 +35,7 @@ class Failure(StrEnum):
     DNS_REFUSED = "dns_refused"
     DNS_NO_ANSWER = "dns_no_answer"
     DNS_TIMEOUT = "dns_timeout"
+    DNS_UNREACHABLE = "dns_unreachable"
     DNS_BOGUS = "dns_bogus"
     TCP_TIMEOUT = "tcp_timeout"
     TCP_REFUSED = "tcp_refused"

@@ -39,5 +39,5 @@ LAYERS: tuple[Layer, ...] = (
 
 BY_ID = {layer.id: layer for layer in LAYERS}
 LAYER_IDS = tuple(layer.id for layer in LAYERS)
-OTHER = ("dns_top", "agent", "probe")
+OTHER = ("dns_top", "learn", "probe")
 """Layers of observations that are not a row of the matrix."""

@@ -45,5 +45,14 @@ class Page:
     ack_url: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Callback:
+    """What a provider reports about the call of a page. `digits` are the keys pressed, "" for none."""
+
+    key: str
+    status: CallStatus
+    digits: str = ""
+
+
 DIGIT_ACK = "1"
 DIGIT_ESCALATE = "2"

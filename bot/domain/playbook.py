@@ -1,4 +1,4 @@
-"""What to ask when a service is in trouble. Values only; `bot.adapters.playbook_files` reads the YAML."""
+"""What to ask when a service is in trouble. Values only; `bot.adapters.playbooks` reads the YAML."""
 
 from __future__ import annotations
 

@@ -1,0 +1,42 @@
+"""The agent's own Ed25519 key, kept in a file only it can read."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+
+from bot.wire.signing import Signer
+
+log = logging.getLogger("warroom.agent")
+
+
+def default_folder() -> Path:
+    """`$XDG_STATE_HOME/warroom` or its default (XDG Base Directory specification)."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "warroom"
+
+
+def own_key(name: str, folder: Path) -> Signer:
+    """The key of this agent, made on first use. Where no file can be kept it lives for this run only."""
+    path = folder / f"agent-{''.join(c if c.isalnum() or c in '-_.' else '_' for c in name)}.key"
+    try:
+        seed = path.read_bytes()
+        if len(seed) == 32:
+            return Signer(seed)
+        log.warning("%s is not a key of 32 bytes; a new one is made for this run", path)
+        return Signer()
+    except FileNotFoundError:
+        pass
+    except OSError as exc:
+        log.warning("%s cannot be read (%s); a new key is made for this run", path, exc.strerror)
+        return Signer()
+    signer = Signer()
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(signer.seed)
+    except OSError as exc:
+        log.warning("%s cannot be written (%s); the key is for this run only", path, exc.strerror)
+    return signer

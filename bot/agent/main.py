@@ -1,0 +1,107 @@
+"""`warroom agent`: put the parts together and run until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot import __version__
+from bot.agent.client import AgentClient, HubAddress, hub_url
+from bot.agent.keys import default_folder, own_key
+from bot.agent.policy import load_policy
+from bot.agent.runner import Runner
+from bot.domain.errors import ConfigError
+from bot.domain.probe import Agent
+from bot.probes.table import KINDS
+
+log = logging.getLogger("warroom.agent")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentOptions:
+    """What the command line says. `vpc` "" takes its default: one per region, a second one for vm2."""
+
+    hub: str
+    name: str
+    region: str
+    vantage: str
+    env: str = ""
+    vpc: str = ""
+    cluster: str = ""
+    policy: Path | None = None
+    state: Path | None = None
+
+
+def default_vpc(region: str, vantage: str) -> str:
+    """One VPC per region, a second one for vm2, none outside the cloud."""
+    if vantage == "outside":
+        return ""
+    return f"{region}-2" if vantage == "vm2" else region
+
+
+def agent_token(environ: Mapping[str, str]) -> str:
+    """The token from WARROOM_AGENT_TOKEN or the file WARROOM_AGENT_TOKEN_FILE names. Raises ConfigError."""
+    token = environ.get("WARROOM_AGENT_TOKEN", "").strip()
+    file = environ.get("WARROOM_AGENT_TOKEN_FILE", "")
+    if not token and file:
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise ConfigError(f"WARROOM_AGENT_TOKEN_FILE {file}: {exc.strerror}") from exc
+    if not token:
+        raise ConfigError("WARROOM_AGENT_TOKEN is not set; it must be the token the bot runs with")
+    return token
+
+
+def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
+    """The agent, ready to run. Raises ConfigError for a bad policy, token or address."""
+    token = agent_token(environ)
+    policy = load_policy(options.policy)
+    context = policy.context(environ)
+    agent = Agent(
+        name=options.name,
+        region=options.region,
+        vantage=options.vantage,
+        env=options.env,
+        vpc=options.vpc or default_vpc(options.region, options.vantage),
+        cluster=options.cluster,
+        version=__version__,
+        kinds=tuple(policy.kinds_of(KINDS)),
+        resolvers=context.resolvers,
+    )
+    url = hub_url(options.hub)
+    tls = _tls(environ) if url.startswith("wss:") else None
+    return AgentClient(
+        agent=agent,
+        hub=HubAddress(url=url, token=token, tls=tls),
+        runner=Runner(name=agent.name, context=context, concurrent=policy.concurrent),
+        signer=own_key(agent.name, options.state or default_folder()),
+    )
+
+
+async def run(options: AgentOptions) -> None:
+    """Run until SIGTERM or SIGINT, then drain. Raises ConfigError or RefusedByHub."""
+    client = build(options, os.environ)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, client.stop.set)
+    await client.run()
+    log.info("agent %s stopped", options.name)
+
+
+def _tls(environ: Mapping[str, str]) -> ssl.SSLContext:
+    """The system's roots, and those of WARROOM_HUB_CA_FILE for a hub with a private CA. Raises ConfigError."""
+    context = ssl.create_default_context()
+    extra = environ.get("WARROOM_HUB_CA_FILE")
+    if extra:
+        try:
+            context.load_verify_locations(cafile=extra)
+        except (OSError, ssl.SSLError) as exc:
+            raise ConfigError(f"WARROOM_HUB_CA_FILE {extra}: {exc}") from exc
+    return context

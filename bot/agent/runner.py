@@ -1,0 +1,87 @@
+"""Jobs in, results out: verifies, obeys the policy, measures. No connection lives here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from bot.domain.errors import FrameError
+from bot.domain.failure import Failure
+from bot.probes.base import ProbeContext, failed
+from bot.probes.table import run
+from bot.wire.frames import Job, Result, check_job
+
+log = logging.getLogger("warroom.agent")
+
+MAX_PROBE_S = 60.0
+"""No probe runs longer, whatever a job asks."""
+MAX_WAITING = 512
+"""Jobs that may wait for a free slot; more are refused as overloaded, which the hub shows as our trouble."""
+
+
+class Runner:
+    """Runs jobs for one agent, at most `concurrent` at a time."""
+
+    def __init__(self, *, name: str, context: ProbeContext, concurrent: int = 64) -> None:
+        self._name = name
+        self._context = context
+        self._slots = asyncio.Semaphore(concurrent)
+        self._seen: dict[str, float] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.lag_ms = 0.0
+
+    def accept(self, job: Job, send: Callable[[Result], Awaitable[None]], *, hub_ahead_s: float) -> None:
+        """Start the job and `send` its result. Raises FrameError when it may not be run.
+
+        `hub_ahead_s` is how far the hub's clock was ahead of ours at Welcome: expiry is by the hub's clock.
+        """
+        now = time.time() + hub_ahead_s
+        self._forget(now)
+        check_job(job, audience=self._name, now=now, seen=self._seen)
+        self._seen[job.nonce] = job.expires
+        task = asyncio.create_task(self._run(job, send))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def drain(self, seconds: float) -> None:
+        """Let running jobs finish, for at most this long."""
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    def abandon(self) -> None:
+        """Drop what runs: the connection its results belonged to is gone."""
+        for task in self._tasks:
+            task.cancel()
+
+    async def watch_lag(self) -> None:
+        """Measure how late the event loop wakes us: a busy loop makes timings lie, so it travels with results."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.5)
+            late = (time.monotonic() - before - 0.5) * 1000
+            self.lag_ms = round(max(0.0, late), 2)
+
+    async def _run(self, job: Job, send: Callable[[Result], Awaitable[None]]) -> None:
+        request = job.request
+        if len(self._tasks) > MAX_WAITING:
+            outcome, at, took = failed(Failure.AGENT_OVERLOADED, waiting=len(self._tasks)), time.time(), 0.0
+        else:
+            async with self._slots:
+                at, start = time.time(), time.monotonic()
+                limit = min(MAX_PROBE_S, request.timeout_s)
+                outcome = await run(request.kind, request.params, self._context, limit)
+                took = (time.monotonic() - start) * 1000
+        result = Result(job=job.id, nonce=job.nonce, outcome=outcome, at=at, took_ms=round(took, 2), lag_ms=self.lag_ms)
+        try:
+            await send(result)
+        except (OSError, FrameError) as exc:
+            log.warning("result of %s could not be sent: %s", request.probe, exc)
+
+    def _forget(self, now: float) -> None:
+        """Expired nonces are refused by their expiry, so they need not be kept."""
+        if len(self._seen) > 4096:
+            self._seen = {nonce: expires for nonce, expires in self._seen.items() if expires + 60 > now}

@@ -1,0 +1,215 @@
+"""Facts about one scope (a VPC, a cluster, a region, ...): what is seen inside it against what is seen outside.
+
+Rules read facts through CEL. A layer that nobody measured is *absent*, so reading it is an error, which CEL
+carries through `&&` and `||` as "unknown": not measured is never the same as no.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any, Literal
+
+from bot.diagnosis.cells import MANY, UP_RATE, Cell
+from bot.domain.probe import Agent, Observation, wilson
+
+ScopeKind = Literal["everywhere", "region", "vpc", "cluster", "agent"]
+SCOPE_KINDS: tuple[ScopeKind, ...] = ("everywhere", "region", "vpc", "cluster", "agent")
+GROUPS = ("all", "inside", "outside", "near", "far", "pods", "vms")
+"""Groups of vantage points in a scope's facts: near = outside but in the same region, far = other regions,
+pods and vms = inside, by vantage."""
+
+Facts = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """Where a fault may lie."""
+
+    kind: ScopeKind
+    name: str
+    region: str
+    agents: frozenset[str]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Picture:
+    """All that was seen, counted once: the input of every rule."""
+
+    agents: tuple[Agent, ...]
+    cells: tuple[Cell, ...]
+    tops: tuple[Observation, ...] = ()
+    missing: tuple[str, ...] = ()
+
+
+def scopes(kind: ScopeKind, agents: Sequence[Agent]) -> Sequence[Scope]:
+    """Every scope of a kind that these agents can tell apart."""
+    if kind == "everywhere":
+        return (Scope(kind=kind, name="", region="", agents=frozenset(a.name for a in agents)),)
+    key: Callable[[Agent], str] = {
+        "region": lambda a: a.region,
+        "vpc": lambda a: a.vpc,
+        "cluster": lambda a: a.cluster,
+        "agent": lambda a: a.name,
+    }[kind]
+    members: dict[str, list[Agent]] = {}
+    for agent in agents:
+        if key(agent):
+            members.setdefault(key(agent), []).append(agent)
+    return tuple(
+        Scope(kind=kind, name=name, region=group[0].region, agents=frozenset(a.name for a in group))
+        for name, group in sorted(members.items())
+    )
+
+
+def facts(picture: Picture, scope: Scope) -> Facts:
+    """The nested mapping that rules see. Shape: {group: {layer: {...}, "agents": n}, "scope": ..., "missing": n}."""
+    inside = scope.agents
+    member: dict[str, Callable[[Cell | Agent, str], bool]] = {
+        "all": lambda _c, _n: True,
+        "inside": lambda _c, n: n in inside,
+        "outside": lambda _c, n: n not in inside,
+        "near": lambda c, n: n not in inside and c.region == scope.region,
+        "far": lambda c, n: n not in inside and c.region != scope.region,
+        "pods": lambda c, n: n in inside and c.vantage == "pod",
+        "vms": lambda c, n: n in inside and c.vantage != "pod",
+    }
+    out: dict[str, Any] = {}
+    for group, holds in member.items():
+        mine = [c for c in picture.cells if holds(c, c.agent)]
+        out[group] = _group(mine)
+        out[group]["agents"] = sum(1 for a in picture.agents if holds(a, a.name))
+    top = _top(picture.tops, inside)
+    if top:
+        out["inside"]["top"] = top
+    _compare_answers(out)
+    out["scope"] = {"kind": scope.kind, "name": scope.name, "region": scope.region, "agents": len(inside)}
+    out["missing"] = len(picture.missing)
+    return out
+
+
+def _group(mine: Sequence[Cell]) -> dict[str, Any]:
+    by_layer: dict[str, list[Cell]] = {}
+    for cell in mine:
+        if cell.tries:
+            by_layer.setdefault(cell.layer, []).append(cell)
+    group: dict[str, Any] = {layer: _aggregate(cells) for layer, cells in by_layer.items()}
+    group["red"] = sum(1 for c in mine if c.red)
+    group["green"] = sum(1 for c in mine if c.state == "up")
+    group["vpcs"] = len({(c.region, c.vpc) for c in mine if c.tries})
+    group["regions"] = len({c.region for c in mine if c.tries})
+    group["red_layers"] = sorted({c.layer for c in mine if c.red})
+    return group
+
+
+def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
+    """One layer over a group: pooled counts, and what holds for each (`up`, `down`, `bad`) or some (`some_*`)."""
+    tries, ok = sum(c.tries for c in cells), sum(c.ok for c in cells)
+    low, high = wilson(ok, tries)
+    failures: Counter[str] = Counter()
+    for cell in cells:
+        failures.update(cell.failures)
+    states = [c.state for c in cells]
+    rate = ok / tries
+    aggregate: dict[str, Any] = {
+        "n": len(cells),
+        "tries": tries,
+        "ok": ok,
+        "rate": rate,
+        "low": low,
+        "high": high,
+        "up": all(s == "up" for s in states),
+        "down": all(s == "down" for s in states),
+        "bad": all(s != "up" for s in states),
+        "some_up": "up" in states,
+        "some_bad": any(s != "up" for s in states),
+        "partial": 0 < ok < tries and not (tries >= MANY and rate >= UP_RATE),
+        "failure": max(failures, key=lambda f: (failures[f], f)) if failures else "",
+        "failures": sorted(failures),
+        "codes": sorted({code for c in cells for code in c.codes}),
+        "answers": sorted({a for c in cells for a in c.answers}),
+    }
+    times = [c.ms for c in cells if c.ms is not None]
+    if times:
+        aggregate["ms"] = median(times)
+    skews = [c.skew_ms for c in cells if c.skew_ms is not None]
+    if skews:
+        aggregate["skew_ms"] = median(skews)
+    return aggregate
+
+
+def _top(tops: Sequence[Observation], inside: frozenset[str]) -> dict[str, Any] | None:
+    """The busiest DNS client seen from inside the scope: address, queries/s, its share of all queries."""
+    best: dict[str, Any] | None = None
+    for seen in tops:
+        clients = seen.detail.get("clients") or []
+        if not seen.ok or seen.agent not in inside or not clients:
+            continue
+        first = clients[0]
+        if best is None or seen.detail.get("qps", 0) > best["total_qps"]:
+            best = {
+                "client": str(first.get("address", "?")),
+                "qps": float(first.get("qps", 0)),
+                "share": float(first.get("share", 0)),
+                "distinct": int(first.get("distinct", 0)),
+                "total_qps": float(seen.detail.get("qps", 0)),
+                "source": str(seen.detail.get("source", "")),
+            }
+    return best
+
+
+def _compare_answers(out: dict[str, Any]) -> None:
+    """Addresses that only the inside is told. Known only where both sides got an answer at all."""
+    told_inside = _answers(out["inside"])
+    told_outside = _answers(out["outside"])
+    if told_inside and told_outside:
+        out["inside"]["odd_answers"] = sorted(told_inside - told_outside)
+        out["inside"]["shared_answers"] = sorted(told_inside & told_outside)
+
+
+def _answers(group: Mapping[str, Any]) -> set[str]:
+    return {a for layer in ("dns_host", "dns_vpc", "dns_public") for a in group.get(layer, {}).get("answers", ())}
+
+
+LAYER_FIELDS: Mapping[str, type] = {
+    "n": int,
+    "tries": int,
+    "ok": int,
+    "rate": float,
+    "low": float,
+    "high": float,
+    "up": bool,
+    "down": bool,
+    "bad": bool,
+    "some_up": bool,
+    "some_bad": bool,
+    "partial": bool,
+    "failure": str,
+    "failures": list,
+    "codes": list,
+    "answers": list,
+    "ms": float,
+    "skew_ms": float,
+}
+GROUP_FIELDS: Mapping[str, type] = {
+    "agents": int,
+    "red": int,
+    "green": int,
+    "vpcs": int,
+    "regions": int,
+    "red_layers": list,
+    "odd_answers": list,
+    "shared_answers": list,
+}
+TOP_FIELDS: Mapping[str, type] = {
+    "client": str,
+    "qps": float,
+    "share": float,
+    "distinct": int,
+    "total_qps": float,
+    "source": str,
+}
+SCOPE_FIELDS: Mapping[str, type] = {"kind": str, "name": str, "region": str, "agents": int}
+"""The vocabulary rules may use, for `playbook check`."""

@@ -1,0 +1,196 @@
+"""One run of a playbook as a state machine without I/O: observations in, requests and a verdict out.
+
+The loop around it (`bot.app.diag`) only carries requests to the agents and observations back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from bot.diagnosis import plan
+from bot.diagnosis.cells import UP_RATE
+from bot.diagnosis.facts import Picture
+from bot.diagnosis.hypothesis import HEALTHY, Hypothesis, Ranked, Verdict
+from bot.diagnosis.rank import diagnose, picture
+from bot.domain.failure import Failure
+from bot.domain.playbook import Playbook
+from bot.domain.probe import Agent, Observation, ProbeRequest, wilson
+
+ASK_FROM_SHARE = 0.2
+"""A hypothesis with at least this share may ask for its follow-up probes."""
+LOOK_AFTER_S = 1.8
+"""Before this, too little is in to choose a follow-up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FollowUp:
+    """Why another round of probes was asked: which hypothesis wanted which kinds."""
+
+    hypothesis: Ranked
+    kinds: tuple[str, ...]
+    agents: tuple[str, ...]
+
+
+class Investigation:
+    """Ask, take in, ask more while it is worth it, and judge."""
+
+    def __init__(self, playbook: Playbook, hypotheses: Sequence[Hypothesis], agents: Sequence[Agent]) -> None:
+        self.playbook = playbook
+        self.agents = tuple(agents)
+        self._hypotheses = tuple(hypotheses)
+        self._ready = tuple(a for a in agents if a.state == "ready")
+        self._missing = dict.fromkeys(plan.absent(playbook, agents), "")
+        self._waiting: tuple[plan.Ask, ...] = ()
+        self._asked: dict[tuple[str, str], int] = {}
+        self._observations: list[Observation] = []
+        self._kinds_asked: set[str] = set()
+        self.follow_ups: list[FollowUp] = []
+        """What was asked beyond the first round, and for whom."""
+        self._judged: tuple[int, Verdict] | None = None
+
+    def start(self) -> Sequence[ProbeRequest]:
+        """The first round."""
+        first = plan.sweep(self.playbook, self._ready)
+        self._waiting = first.pinned
+        for ask in first.pinned:
+            self._asked.setdefault((ask.agent.name, ask.probe), 1)
+        return self._count(first.now)
+
+    def take(self, seen: Observation) -> None:
+        """Take one observation in."""
+        self._observations.append(seen)
+        self._judged = None
+        if seen.failure is Failure.AGENT_LOST:
+            self._missing[seen.agent] = str(seen.detail.get("reason", ""))
+
+    def more(self, *, elapsed_s: float) -> Sequence[ProbeRequest]:
+        """What is worth asking now that this much is known: pinned probes, then what would decide the leaders."""
+        ready, self._waiting = plan.pin(self._waiting, self._observations, elapsed_s=elapsed_s)
+        return [*self._count(ready), *self._count(self._follow_up(elapsed_s))]
+
+    def observations(self) -> Sequence[Observation]:
+        """Everything seen, parts of one series merged, in a stable order."""
+        return merge(self._observations)
+
+    def picture(self) -> Picture:
+        """What rules look at."""
+        return picture(self._observations, self.agents, self.missing())
+
+    def verdict(self) -> Verdict:
+        """The verdict as of now."""
+        if self._judged is None or self._judged[0] != len(self._observations):
+            self._judged = (len(self._observations), diagnose(self.picture(), self._hypotheses))
+        return self._judged[1]
+
+    def missing(self) -> tuple[str, ...]:
+        """Names of vantage points without an answer."""
+        return tuple(self._missing)
+
+    def why_missing(self) -> dict[str, str]:
+        """{name: reason}, "" when it never was there."""
+        return dict(self._missing)
+
+    def unlearned(self) -> tuple[str, ...]:
+        """Names nobody could resolve, so that pinned probes could not run."""
+        return tuple(dict.fromkeys(ask.pin for ask in self._waiting))
+
+    def progress(self) -> tuple[int, int]:
+        """(checks answered, checks asked); a series counts when its last part is in."""
+        answered: dict[tuple[str, str], int] = {}
+        for seen in self._observations:
+            key = (seen.agent, seen.probe)
+            answered[key] = answered.get(key, 0) + 1
+        done = sum(1 for key, parts in self._asked.items() if answered.get(key, 0) >= parts)
+        return done, len(self._asked)
+
+    def _count(self, requests: Sequence[ProbeRequest]) -> Sequence[ProbeRequest]:
+        parts: dict[tuple[str, str], int] = {}
+        for request in requests:
+            key = (request.agent, request.probe)
+            parts[key] = parts.get(key, 0) + 1
+        self._asked.update(parts)
+        return requests
+
+    def _follow_up(self, elapsed_s: float) -> Sequence[ProbeRequest]:
+        wanted = {step.kind for step in self.playbook.then} - self._kinds_asked
+        if not wanted or elapsed_s < LOOK_AFTER_S:
+            return ()
+        for ranked in self.verdict().ranked[:3]:
+            if ranked.share < ASK_FROM_SHARE or ranked.hypothesis.id == HEALTHY:
+                continue
+            kinds = tuple(kind for kind in ranked.hypothesis.next if kind in wanted)
+            requests = plan.follow_up(kinds, self.playbook, self._ready, ranked.scope.agents)
+            if requests:
+                self._kinds_asked.update(kinds)
+                agents = tuple(dict.fromkeys(r.agent for r in requests))
+                self.follow_ups.append(FollowUp(hypothesis=ranked, kinds=kinds, agents=agents))
+                return requests
+        return ()
+
+
+def merge(observations: Sequence[Observation]) -> Sequence[Observation]:
+    """Parts of one series of DNS tries as one observation; everything else as it came."""
+    series: dict[tuple[str, str, str], list[Observation]] = {}
+    for seen in observations:
+        key = (seen.agent, seen.probe, seen.layer if seen.kind == "dns" else str(id(seen)))
+        series.setdefault(key, []).append(seen)
+    merged = [parts[0] if len(parts) == 1 else _joined(parts) for parts in series.values()]
+    return sorted(merged, key=lambda o: (o.agent, o.layer, o.probe))
+
+
+def _joined(parts: Sequence[Observation]) -> Observation:
+    measured = [p for p in parts if "tries" in p.detail]
+    if not measured:
+        return parts[0]
+    first = measured[0]
+    tries = sum(p.tries for p in measured)
+    ok = sum(int(p.detail.get("ok", 0)) for p in measured)
+    failures = _summed(measured, "failures")
+    each = [t for p in measured for t in p.detail.get("each", ())]
+    times = sorted(t["ms"] for t in each if t.get("failure") is None and t.get("ms") is not None)
+    low, high = wilson(ok, tries)
+    rate = ok / tries if tries else 0.0
+    good = tries > 0 and (ok == tries or (tries >= 20 and rate >= UP_RATE))
+    detail: dict[str, Any] = {
+        **first.detail,
+        "tries": tries,
+        "ok": ok,
+        "timeouts": sum(int(p.detail.get("timeouts", 0)) for p in measured),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "rcodes": _summed(measured, "rcodes"),
+        "failures": failures,
+        "answers": sorted({a for p in measured for a in p.detail.get("answers", ())}),
+        "resolvers": sorted({r for p in measured for r in p.detail.get("resolvers", ())}),
+        "each": each[:60],
+    }
+    timings = dict(first.timings_ms)
+    if times:
+        detail["p50_ms"], detail["p95_ms"] = _quantile(times, 0.5), _quantile(times, 0.95)
+        timings = {"dns": detail["p50_ms"], "dns_p95": detail["p95_ms"]}
+    worst = max(failures, key=lambda f: (failures[f], f)) if failures and not good else None
+    culprit = next((p for p in measured if p.failure and p.failure.value == worst), None)
+    return replace(
+        first,
+        ok=good,
+        failure=culprit.failure if culprit else (Failure(worst) if worst else None),
+        fault_of=culprit.fault_of if culprit else None,
+        success_rate=rate,
+        timings_ms=timings,
+        detail=detail,
+        took_ms=max(p.took_ms for p in measured),
+    )
+
+
+def _summed(parts: Sequence[Observation], key: str) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, count in (part.detail.get(key) or {}).items():
+            total[str(name)] = total.get(str(name), 0) + int(count)
+    return total
+
+
+def _quantile(ordered: Sequence[float], q: float) -> float:
+    return round(ordered[min(len(ordered) - 1, int(q * len(ordered)))], 3)
