@@ -61,6 +61,11 @@ class ChatPlatform(Protocol):
 class Pager(Protocol):
     """One way to make a phone ring."""
 
+    @property
+    def name(self) -> str:
+        """Its name in `[[pagers]]`; the timeline says through whom somebody was called."""
+        ...
+
     async def call(self, page: Page) -> str:
         """Ask for the call; returns the provider's reference. Raises SendFailed. Idempotent by `page.key`."""
         ...
@@ -170,8 +175,11 @@ class Outbox(Protocol):
         """Queue; False when the key is known. A "chat" key that is known gets the new payload and is due again."""
         ...
 
-    async def claim(self, *, owner: str, limit: int, lease_s: float) -> Sequence[OutboxRow]:
-        """Take due rows whose lease is free, by the database's clock; each claim raises the generation."""
+    async def claim(self, *, owner: str, limit: int, lease_s: float, kind: str | None = None) -> Sequence[OutboxRow]:
+        """Take due rows whose lease is free, by the database's clock; each claim raises the generation.
+
+        Pages come before chat. A room has one chat row out at a time, so its messages keep their order.
+        """
         ...
 
     async def finish(
@@ -203,6 +211,18 @@ class Inbox(Protocol):
         ...
 
 
+class Settings(Protocol):
+    """Small facts the installation keeps for itself: the hub's signing key, the agents it has enrolled."""
+
+    async def get(self, key: str) -> str | None:
+        """The value, or None when it was never put."""
+        ...
+
+    async def put(self, key: str, value: str) -> None:
+        """Insert or replace."""
+        ...
+
+
 class Tx(Protocol):
     """One transaction: all of it happens or none of it."""
 
@@ -220,6 +240,8 @@ class Tx(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def inbox(self) -> Inbox: ...
+    @property
+    def settings(self) -> Settings: ...
 
 
 class Store(Protocol):

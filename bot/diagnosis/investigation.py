@@ -36,9 +36,17 @@ class FollowUp:
 class Investigation:
     """Ask, take in, ask more while it is worth it, and judge."""
 
-    def __init__(self, playbook: Playbook, hypotheses: Sequence[Hypothesis], agents: Sequence[Agent]) -> None:
+    def __init__(
+        self,
+        playbook: Playbook,
+        hypotheses: Sequence[Hypothesis],
+        agents: Sequence[Agent],
+        *,
+        light: bool = False,
+    ) -> None:
         self.playbook = playbook
         self.agents = tuple(agents)
+        self._light = light
         self._hypotheses = tuple(hypotheses)
         self._ready = tuple(a for a in agents if a.state == "ready")
         self._missing = dict.fromkeys(plan.absent(playbook, agents), "")
@@ -52,7 +60,7 @@ class Investigation:
 
     def start(self) -> Sequence[ProbeRequest]:
         """The first round."""
-        first = plan.sweep(self.playbook, self._ready)
+        first = plan.sweep(self.playbook, self._ready, light=self._light)
         self._waiting = first.pinned
         for ask in first.pinned:
             self._asked.setdefault((ask.agent.name, ask.probe), 1)
@@ -115,7 +123,7 @@ class Investigation:
 
     def _follow_up(self, elapsed_s: float) -> Sequence[ProbeRequest]:
         wanted = {step.kind for step in self.playbook.then} - self._kinds_asked
-        if not wanted or elapsed_s < LOOK_AFTER_S:
+        if self._light or not wanted or elapsed_s < LOOK_AFTER_S:
             return ()
         for ranked in self.verdict().ranked[:3]:
             if ranked.share < ASK_FROM_SHARE or ranked.hypothesis.id == HEALTHY:

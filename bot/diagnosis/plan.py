@@ -17,6 +17,8 @@ from bot.domain.probe import Agent, Observation, ProbeRequest
 BUDGET_QPS = 18.0
 BUDGET_QUERIES = 190
 """A little under the published 20 queries/s and 200 queries, for names that probes resolve on their way."""
+LIGHT_QPS = 1.8
+LIGHT_SKIPS = frozenset({"dns_vpc_tcp", "dns_public"})
 DNS_TIMEOUT_MS = 1500
 PARTS = (2, 8)
 """A series of DNS tries is sent in parts, so that a first answer is there early; the last part is the rest."""
@@ -56,12 +58,23 @@ class Plan:
         return len({(r.agent, r.probe) for r in self.now} | {(a.agent.name, a.probe) for a in self.pinned})
 
 
-def sweep(playbook: Playbook, agents: Sequence[Agent]) -> Plan:
-    """The first, cheap round: everything the playbook names, from every agent that is there."""
+def sweep(playbook: Playbook, agents: Sequence[Agent], *, light: bool = False) -> Plan:
+    """The first, cheap round: everything the playbook names, from every agent that is there.
+
+    A `light` one is for watching: few tries, under 2 queries/s for each VPC resolver.
+    """
     asks = [ask for agent in agents for ask in _asks(playbook, agent)]
     asks = [a for a in asks if not a.agent.kinds or a.kind in a.agent.kinds]
+    if light:
+        asks = [_lighter(a) for a in asks if a.layer not in LIGHT_SKIPS]
     now = [a for a in asks if not a.pin]
-    return Plan(now=tuple(_paced(now)), pinned=tuple(a for a in asks if a.pin))
+    paced = _paced(now, LIGHT_QPS if light else BUDGET_QPS)
+    return Plan(now=tuple(paced), pinned=tuple(a for a in asks if a.pin))
+
+
+def _lighter(ask: Ask) -> Ask:
+    tries = min(int(ask.params["tries"]), 2 if ask.kind == "dns" and ask.layer != "control_dns" else 1)
+    return replace(ask, params={**ask.params, "tries": tries}, queries=min(ask.queries, tries))
 
 
 def pin(
@@ -292,7 +305,7 @@ _STEPS = {
 }
 
 
-def _paced(asks: Sequence[Ask]) -> Iterator[ProbeRequest]:
+def _paced(asks: Sequence[Ask], qps: float) -> Iterator[ProbeRequest]:
     """Spread each VPC's queries evenly under the budget; what asks no VPC resolver goes at a natural pace."""
     by_vpc: dict[str, list[Ask]] = {}
     for ask in asks:
@@ -301,7 +314,7 @@ def _paced(asks: Sequence[Ask]) -> Iterator[ProbeRequest]:
         yield from _series(free, spacing_ms=100.0, start_ms=0.0)
     for group in by_vpc.values():
         fitted = _fit(group)
-        window_ms = 1000.0 * sum(a.queries for a in fitted) / BUDGET_QPS
+        window_ms = 1000.0 * sum(a.queries for a in fitted) / qps
         for n, ask in enumerate(fitted):
             spacing = window_ms / int(ask.params["tries"])
             yield from _series(ask, spacing_ms=spacing, start_ms=spacing * n / len(fitted))

@@ -1,0 +1,102 @@
+"""Incidents and the rooms they live in."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, case, func, select
+
+from bot.adapters.store.session import Session
+from bot.adapters.store.tables import counters, incidents, rooms
+from bot.domain.incident import Incident, IncidentState, Room
+from bot.domain.text import lang_of
+
+_OURS = re.compile(r"INC-([1-9][0-9]{0,8})")
+
+
+class SqlIncidents:
+    """Implements `Incidents`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def open(self, incident: Incident) -> Incident:
+        """Insert; an empty `id` gets the next "INC-n". The counter's row is locked until the transaction ends."""
+        opened = incident if incident.id else dataclasses.replace(incident, id=f"INC-{await self._next()}")
+        if incident.id and (ours := _OURS.fullmatch(incident.id)):
+            await self._skip_to(int(ours[1]))
+        await self._session.connection.execute(incidents.insert().values(_row(opened)))
+        return opened
+
+    async def save(self, incident: Incident) -> None:
+        """Write back an incident read in this transaction. Raises LookupError for one that was never opened."""
+        statement = incidents.update().where(incidents.c.id == incident.id).values(_row(incident))
+        result = await self._session.connection.execute(statement)
+        if result.rowcount != 1:
+            raise LookupError(f"incident {incident.id} was never opened")
+
+    async def get(self, incident: str) -> Incident | None:
+        """By id, locked until the transaction ends (on SQLite the whole transaction is exclusive)."""
+        statement = select(incidents).where(incidents.c.id == incident).with_for_update()
+        row = (await self._session.connection.execute(statement)).mappings().one_or_none()
+        return _incident(row) if row else None
+
+    async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
+        """Newest first."""
+        # "INC-10" sorts after "INC-9" when the shorter id comes first.
+        newest = (incidents.c.opened_at.desc(), func.length(incidents.c.id).desc(), incidents.c.id.desc())
+        statement = select(incidents).order_by(*newest).limit(limit)
+        if only_open:
+            statement = statement.where(incidents.c.state == IncidentState.OPEN.value)
+        rows = (await self._session.connection.execute(statement)).mappings()
+        return [_incident(row) for row in rows]
+
+    async def _next(self) -> int:
+        statement = counters.update().where(counters.c.name == "incident").values(value=counters.c.value + 1)
+        number: int = await self._session.connection.scalar(statement.returning(counters.c.value))
+        return number
+
+    async def _skip_to(self, number: int) -> None:
+        higher = case((counters.c.value < number, number), else_=counters.c.value)
+        statement = counters.update().where(counters.c.name == "incident").values(value=higher)
+        await self._session.connection.execute(statement)
+
+
+class SqlRooms:
+    """Implements `Rooms`."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def get(self, key: str) -> Room | None:
+        """By key."""
+        found = await self._session.connection.execute(select(rooms).where(rooms.c.key == key))
+        row = found.mappings().one_or_none()
+        return _room(row) if row else None
+
+    async def save(self, room: Room) -> None:
+        """Insert or update."""
+        row = {"title": room.title, "lang": room.lang, "incident": room.incident}
+        insert = self._session.insert(rooms).values(key=room.key, platform=room.platform, **row)
+        await self._session.connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=row))
+
+    async def list(self, platform: str) -> Sequence[Room]:
+        """All rooms of a platform, oldest first."""
+        statement = select(rooms).where(rooms.c.platform == platform).order_by(rooms.c.seq)
+        return [_room(row) for row in (await self._session.connection.execute(statement)).mappings()]
+
+
+def _row(incident: Incident) -> dict[str, Any]:
+    row = {field.name: getattr(incident, field.name) for field in dataclasses.fields(incident)}
+    return {**row, "state": incident.state.value}
+
+
+def _incident(row: RowMapping) -> Incident:
+    return Incident(**{**row, "state": IncidentState(row["state"])})
+
+
+def _room(row: RowMapping) -> Room:
+    return Room(key=row["key"], title=row["title"], lang=lang_of(row["lang"]), incident=row["incident"])

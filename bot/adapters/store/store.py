@@ -1,0 +1,152 @@
+"""Transactions."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import cached_property
+
+from sqlalchemy import exc
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.adapters.store import migrate
+from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
+from bot.adapters.store.incidents import SqlIncidents, SqlRooms
+from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
+from bot.adapters.store.outbox import SqlOutbox
+from bot.adapters.store.runs import SqlRuns
+from bot.adapters.store.session import Session
+from bot.adapters.store.tables import counters
+from bot.adapters.store.timeline import SqlTimeline
+from bot.app.ports import Clock
+from bot.app.redact import Redactor
+from bot.domain.errors import StoreUnavailable
+
+
+class SqlTx:
+    """Implements `Tx`: the parts, all on one connection."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    @cached_property
+    def timeline(self) -> SqlTimeline:
+        """The append-only record."""
+        return SqlTimeline(self._session)
+
+    @cached_property
+    def incidents(self) -> SqlIncidents:
+        """Incidents."""
+        return SqlIncidents(self._session)
+
+    @cached_property
+    def rooms(self) -> SqlRooms:
+        """Rooms."""
+        return SqlRooms(self._session)
+
+    @cached_property
+    def runs(self) -> SqlRuns:
+        """What `/diag` found."""
+        return SqlRuns(self._session)
+
+    @cached_property
+    def messages(self) -> SqlMessages:
+        """What was said."""
+        return SqlMessages(self._session)
+
+    @cached_property
+    def outbox(self) -> SqlOutbox:
+        """Things to send."""
+        return SqlOutbox(self._session)
+
+    @cached_property
+    def inbox(self) -> SqlInbox:
+        """What was taken in."""
+        return SqlInbox(self._session)
+
+    @cached_property
+    def settings(self) -> SqlSettings:
+        """What the installation keeps for itself."""
+        return SqlSettings(self._session)
+
+
+class SqlStore:
+    """Implements `Store` on SQLite and PostgreSQL.
+
+    `url` is "sqlite:///FILE" or "postgresql://USER@HOST/DB". `redactor` cleans what people may read. `clock`
+    replaces the database's clock in tests. A transaction that takes longer than `timeout_s` is rolled back.
+    Raises ConfigError for a URL that cannot be used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        redactor: Redactor | None = None,
+        clock: Clock | None = None,
+        timeout_s: float = 10.0,
+        pool_size: int = 8,
+    ) -> None:
+        self._engine = make_engine(url, timeout_s=timeout_s, pool_size=pool_size)
+        self._redactor = redactor or Redactor()
+        self._clock = clock
+        self._timeout_s = timeout_s
+        # SQLite has one writer: waiting here is fair and free, waiting in its busy handler is neither.
+        self._turn = asyncio.Semaphore(1 if self._engine.dialect.name == "sqlite" else pool_size)
+        self._inside: set[asyncio.Task[object] | None] = set()
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[SqlTx]:
+        """A transaction, committed on leaving without an error. Raises StoreUnavailable."""
+        async with self._transaction() as connection:
+            yield SqlTx(Session(connection, self._redactor, self._clock))
+
+    async def upgrade(self) -> None:
+        """Create or migrate the tables; several bots may do so at once. Raises StoreUnavailable."""
+        async with self._transaction(timeout_s=600) as connection:
+            await connection.run_sync(migrate.upgrade)
+
+    async def check(self) -> str | None:
+        """Why the database cannot be used, in one sentence with the fix, or None when it can."""
+        try:
+            async with self._transaction() as connection:
+                problem = await connection.run_sync(migrate.missing)
+                if problem is None:
+                    # Writing is the only proof that writing works; the value stays what it is.
+                    await connection.execute(counters.update().values(value=counters.c.value))
+                return problem
+        except StoreUnavailable as unavailable:
+            return str(unavailable)
+        except exc.SQLAlchemyError as refused:
+            return f"the database refuses: {str(refused).splitlines()[0]}"
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _transaction(self, *, timeout_s: float | None = None) -> AsyncIterator[AsyncConnection]:
+        task = asyncio.current_task()
+        if task in self._inside:
+            raise RuntimeError("begin() inside begin(): a task has one transaction at a time")
+        self._inside.add(task)
+        limit = asyncio.timeout(timeout_s or self._timeout_s)
+        try:
+            with in_our_words():
+                async with limit, self._turn, self._engine.begin() as connection:
+                    yield connection
+        except TimeoutError as error:
+            if not limit.expired():
+                raise
+            raise StoreUnavailable("the database did not answer in time; try again") from error
+        except StoreUnavailable as error:
+            await self._forget_standby(error.__cause__)
+            raise
+        finally:
+            self._inside.discard(task)
+
+    async def _forget_standby(self, cause: BaseException | None) -> None:
+        # The server we are connected to became read-only: after a fail-over every pooled connection leads there.
+        if isinstance(cause, exc.DBAPIError) and sqlstate(cause) == READ_ONLY:
+            await self._engine.dispose()

@@ -1,0 +1,166 @@
+"""The tables as SQLAlchemy Core sees them; `migrations/` creates them, and a test compares the two."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """An aware datetime, kept as UTC and always read back aware. Refuses naive ones with ValueError."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """SQLite knows no time zones: it gets UTC without one."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"a naive datetime must not reach the database: {value!r}")
+        utc = value.astimezone(UTC)
+        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Aware, UTC."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only for INTEGER PRIMARY KEY.
+Serial = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData()
+
+counters = Table(
+    "counters", metadata, Column("name", String, primary_key=True), Column("value", Integer, nullable=False)
+)
+
+incidents = Table(
+    "incidents",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("room", String, nullable=False),
+    Column("origin_room", String, nullable=False),
+    Column("opened_at", UtcTime, nullable=False),
+    Column("opened_by", String, nullable=False),
+    Column("resolved_at", UtcTime),
+    Column("acked_at", UtcTime),
+    Column("acked_by", String),
+    Column("epoch", Integer, nullable=False),
+    Index("incidents_by_state", "state", "opened_at"),
+)
+
+rooms = Table(
+    "rooms",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("key", String, nullable=False),
+    Column("platform", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("lang", String, nullable=False),
+    Column("incident", String, ForeignKey("incidents.id", name="rooms_incident_fkey")),
+    UniqueConstraint("key", name="rooms_key"),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("playbook", String, nullable=False),
+    Column("room", String, nullable=False),
+    Column("user", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("incident", String, ForeignKey("incidents.id", name="runs_incident_fkey")),
+    Column("finished_at", UtcTime),
+    Column("document", Text),
+    Index("runs_by_room", "room", "started_at"),
+    Index("runs_by_incident", "incident"),
+)
+
+timeline = Table(
+    "timeline",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("kind", String, nullable=False),
+    Column("at", UtcTime, nullable=False),
+    Column("recorded_at", UtcTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("room", String, nullable=False),
+    Column("incident", String),
+    Column("run", String),
+    Column("zh", Text, nullable=False),
+    Column("en", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Index("timeline_by_incident", "incident", "seq"),
+    Index("timeline_by_room", "room", "seq"),
+    Index("timeline_by_run", "run"),
+    sqlite_autoincrement=True,
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("room", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("author", String, nullable=False),
+    Column("blocks", Text, nullable=False),
+    Column("revision", Integer, nullable=False),
+    Column("said_at", UtcTime, nullable=False),
+    Column("edited_at", UtcTime, nullable=False),
+    UniqueConstraint("room", "key", name="messages_room_key"),
+    Index("messages_by_room", "room", "said_at"),
+)
+
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("key", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("lane", String),
+    Column("payload", Text, nullable=False),
+    Column("incident", String),
+    Column("epoch", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("due_at", UtcTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("generation", Integer, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("claimed_version", Integer, nullable=False),
+    Column("owner", String),
+    Column("lease_until", UtcTime),
+    Column("ref", Text),
+    Column("error", Text),
+    Column("finished_at", UtcTime),
+    UniqueConstraint("key", name="outbox_key"),
+    Index("outbox_due", "state", "kind", "due_at"),
+    Index("outbox_lane", "lane", "state", "seq"),
+    Index("outbox_by_incident", "incident", "state"),
+)
+
+inbox = Table("inbox", metadata, Column("key", String, primary_key=True), Column("at", UtcTime, nullable=False))
+
+settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))

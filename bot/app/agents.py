@@ -1,0 +1,57 @@
+"""`/agents`: who is looking, from where, and who is silent."""
+
+from __future__ import annotations
+
+from bot.app import words
+from bot.app.parts import Call, Then
+from bot.app.ports import Tx
+from bot.domain.message import Header, Table
+from bot.domain.probe import Agent
+from bot.domain.text import Text
+
+STATES = {"ready": "✓", "lost": "✗", "draining": "…", "starting": "…"}
+
+
+async def agents(call: Call, tx: Tx) -> Then | None:
+    """Show every agent known."""
+    known = call.parts.agents.agents()
+    ready = sum(1 for a in known if a.state == "ready")
+    if not known:
+        how = Text(
+            "还没有观测点。在要观测的机器上运行：warroom agent --hub … --name … --region … --vantage vm",
+            "no agent yet. Where you want to look from, run: warroom agent --hub … --name … --region … --vantage vm",
+        )
+        await call.reply(tx, Header(text=how, tone="warn"))
+        return None
+    title = Text(f"{ready}/{len(known)} 个观测点在线", f"{ready} of {len(known)} vantage points connected")
+    columns = (
+        Text("", ""),
+        Text("名称", "name"),
+        Text("地域", "region"),
+        Text("位置", "vantage"),
+        Text("VPC", "VPC"),
+        Text("环境", "env"),
+        Text("最近应答", "last seen"),
+    )
+    await call.reply(
+        tx,
+        Header(text=title, tone="good" if ready == len(known) else "warn"),
+        Table(columns=columns, rows=tuple(_row(call, a) for a in known)),
+    )
+    return None
+
+
+def _row(call: Call, agent: Agent) -> tuple[str, ...]:
+    seen = "-"
+    if agent.last_seen is not None:
+        age = (call.at - agent.last_seen).total_seconds()
+        seen = words.duration(max(0.0, age)).in_(call.room.lang)
+    return (
+        STATES.get(agent.state, agent.state),
+        agent.name,
+        agent.region,
+        agent.vantage,
+        agent.vpc or "-",
+        agent.env or "-",
+        seen,
+    )

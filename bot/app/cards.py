@@ -1,0 +1,219 @@
+"""What the group reads: the answer first, then why, then what to do (docs: UX)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bot.app import words
+from bot.app.matrix import matrix
+from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Ranked, Verdict
+from bot.diagnosis.investigation import FollowUp, Investigation
+from bot.domain.message import Block, Bullets, Button, Buttons, Header, Paragraph, Progress, Ranking, Share, Tone
+from bot.domain.playbook import Playbook
+from bot.domain.text import Text, join, percent, same
+
+SURE = 0.6
+"""Below this share the words are "leaning to", and what would decide it is said."""
+REASONS = 4
+
+KINDS: Mapping[str, Text] = {
+    "dns_top": Text("查谁在大量解析域名", "asking who sends the DNS queries"),
+    "changes": Text("查最近的变更", "asking what changed"),
+    "coredns": Text("查 CoreDNS", "looking at CoreDNS"),
+    "trace": Text("路由追踪", "tracing the route"),
+    "status_page": Text("看厂商状态页", "reading the vendor's status page"),
+    "clock": Text("对时", "comparing clocks"),
+}
+
+
+def progress_card(run: Investigation, *, pending: frozenset[tuple[str, str]]) -> tuple[Block, ...]:
+    """While probes run: how far, what is being asked and why, and the matrix as it fills in."""
+    done, total = run.progress()
+    what = _asking(run.follow_ups) or Text("问每一个观测点", "asking every vantage point")
+    blocks: list[Block] = [
+        Header(
+            text=Text(f"正在诊断 {run.playbook.title.zh}", f"diagnosing: {run.playbook.title.en}"),
+            tone="busy",
+            sub=same(f"/diag {run.playbook.name}"),
+        ),
+        Progress(
+            done=done,
+            total=total,
+            text=Text(f"{done}/{total} 项检查 · {what.zh}", f"{done}/{total} checks · {what.en}"),
+        ),
+    ]
+    table = matrix(run.picture(), pending=pending)
+    return (*blocks, table) if table else tuple(blocks)
+
+
+def verdict_card(run: Investigation, *, took_s: float, incident: str | None) -> tuple[Block, ...]:
+    """The answer."""
+    verdict = run.verdict()
+    blocks: list[Block] = [
+        Header(text=headline(verdict), tone=_tone(verdict), sub=_sub(run, took_s, incident)),
+    ]
+    reasons = why(verdict)
+    if reasons:
+        blocks.append(Bullets(items=reasons, label=Text("为什么", "Why")))
+    blocks += [Paragraph(text=what, label=Text("现在做", "Do now")) for what in todo(verdict, run.playbook)]
+    deciding = decides(verdict)
+    if deciding:
+        blocks.append(Paragraph(text=deciding, label=Text("还差什么", "What would decide it")))
+    table = matrix(run.picture())
+    if table:
+        blocks += [
+            table,
+            Paragraph(text=Text("* 直连已知地址，不经过 DNS", "* to a known address, DNS not in the path")),
+        ]
+    blocks.append(Paragraph(text=missing(run), label=Text("没有查到", "Missing")))
+    blocks += _caveats(verdict)
+    if verdict.ranked:
+        blocks.append(ranking(verdict))
+    buttons = _buttons(verdict, run.playbook)
+    return (*blocks, Buttons(buttons=buttons)) if buttons else tuple(blocks)
+
+
+def headline(verdict: Verdict) -> Text:
+    """The first line: cause and share; two causes for a double verdict."""
+    share = percent(verdict.share)
+    if verdict.ids == (INCONCLUSIVE,):
+        if verdict.missing:
+            return Text("还不能下结论：有观测点没有数据", "inconclusive: not every vantage point answered")
+        return Text("还不能下结论", "inconclusive")
+    named = join([r.title for r in verdict.leaders()], zh="，同时 ", en=", and also: ")
+    if verdict.ids == (HEALTHY,):
+        return Text(f"{named.zh}（{share}）", f"{named.en} ({share})")
+    if verdict.share < SURE:
+        return Text(f"倾向于：{named.zh}（{share}）", f"leaning to: {named.en} ({share})")
+    return Text(f"最可能：{named.zh}（{share}）", f"most likely: {named.en} ({share})")
+
+
+def why(verdict: Verdict) -> tuple[Text, ...]:
+    """The strongest evidence for the named causes, strongest first, weightless pieces left out."""
+    found: list[Finding] = []
+    leaders = verdict.leaders() or verdict.ranked[:1]
+    for leader in leaders:
+        mine = [f for f in leader.findings if f.holds and f.weight > 0]
+        found += sorted(mine, key=lambda f: -f.weight)[: REASONS + 1 if len(leaders) == 1 else 2]
+    if verdict.ids == (INCONCLUSIVE,) and not verdict.missing and not found:
+        return ()
+    return tuple(dict.fromkeys(f.text for f in found))
+
+
+def todo(verdict: Verdict, playbook: Playbook) -> tuple[Text, ...]:
+    """Remedy and owner for each named cause."""
+    out = []
+    for leader in verdict.leaders():
+        who = leader.hypothesis.owner
+        person = playbook.owners.get(who.en) or playbook.owners.get(who.en.removeprefix("the "))
+        at = same(f" @{person.lstrip('@')}") if person else same("")
+        out.append(leader.remedy + Text(f"（负责人：{who.zh}{at.zh}）", f" (owner: {who.en}{at.en})"))
+    return tuple(out)
+
+
+def decides(verdict: Verdict) -> Text | None:
+    """What would tell the leading hypotheses apart, when the verdict is not sure."""
+    if verdict.ids == (INCONCLUSIVE,) and verdict.missing:
+        names = ", ".join(verdict.missing)
+        return Text(f"让这些观测点恢复应答：{names}", f"an answer from: {names}")
+    if verdict.share >= SURE and verdict.ids != (INCONCLUSIVE,):
+        return None
+    open_questions = unknowns(verdict.ranked[:2])
+    return (
+        join([f.evidence.text.fill(r.facts) for r, f in open_questions[:3]], zh="；", en="; ")
+        if open_questions
+        else None
+    )
+
+
+def unknowns(ranked: Sequence[Ranked]) -> list[tuple[Ranked, Finding]]:
+    """Evidence nobody could measure, heaviest first."""
+    found = [(r, f) for r in ranked for f in r.findings if f.holds is None]
+    return sorted(found, key=lambda p: -(abs(p[1].evidence.yes) + abs(p[1].evidence.no)))
+
+
+def missing(run: Investigation) -> Text:
+    """Who did not answer and what could not be asked; "nothing" is said as well."""
+    parts = []
+    for name, reason in run.why_missing().items():
+        agent = next((a for a in run.agents if a.name == name), None)
+        where = f"{agent.region} {agent.vantage} ({name})" if agent else name
+        parts.append(Text(f"{where}：没有应答", f"{where}: no answer") + (same(f" ({reason})") if reason else same("")))
+    for name in run.unlearned():
+        parts.append(Text(f"没有人能解析 {name}，直连没有测", f"nobody resolved {name}; by address not tried"))
+    return join(parts, zh="；", en="; ") if parts else Text("无", "nothing")
+
+
+def ranking(verdict: Verdict, most: int = 4) -> Ranking:
+    """The leading hypotheses with every piece of evidence that weighed."""
+    top = [r for r in verdict.ranked[:most] if r.share >= 0.005]
+    return Ranking(
+        shares=tuple(
+            Share(
+                id=r.hypothesis.id,
+                title=r.title,
+                share=r.share,
+                evidence=tuple(
+                    (f.text, f.weight) for f in sorted(r.findings, key=lambda f: -abs(f.weight)) if f.weight
+                ),
+            )
+            for r in top
+        )
+    )
+
+
+def _sub(run: Investigation, took_s: float, incident: str | None) -> Text:
+    took = words.duration(took_s)
+    regions = same("/".join(dict.fromkeys(a.region for a in run.agents)))
+    parts = [same(f"/diag {run.playbook.name}"), *([same(incident)] if incident else []), regions]
+    return join(parts, zh=" · ", en=" · ") + Text(f" · 用时 {took.zh}", f" · took {took.en}")
+
+
+def _tone(verdict: Verdict) -> Tone:
+    if verdict.ids == (HEALTHY,):
+        return "good"
+    return "warn" if verdict.ids == (INCONCLUSIVE,) or verdict.share < SURE else "bad"
+
+
+def _caveats(verdict: Verdict) -> list[Block]:
+    """What the verdict cannot say, and red cells it leaves without a cause."""
+    out: list[Block] = []
+    if verdict.unexplained:
+        cells = same(", ".join(f"{agent} {layer}" for agent, layer in sorted(verdict.unexplained)[:6]))
+        out.append(Paragraph(text=cells, label=Text("还没有解释", "Not explained")))
+    for leader in verdict.leaders():
+        if leader.scope.kind == "vpc" and not leader.facts["near"]["vpcs"]:
+            out.append(
+                Paragraph(
+                    text=Text(
+                        f"{leader.scope.region} 没有第二个 VPC 的观测点：分不清是本 VPC 还是整个地域",
+                        f"no vantage point in a second VPC of {leader.scope.region}: "
+                        "this VPC and the whole region cannot be told apart",
+                    ),
+                    label=Text("注意", "Note"),
+                )
+            )
+    return out
+
+
+def _asking(follow_ups: Sequence[FollowUp]) -> Text | None:
+    if not follow_ups:
+        return None
+    last = follow_ups[-1]
+    what = KINDS.get(last.kinds[0], same(last.kinds[0]))
+    title = last.hypothesis.title
+    where = ", ".join(last.agents[:2])
+    return Text(f"{what.zh}（{where}）：{title.zh}？", f"{what.en} ({where}): {title.en}?")
+
+
+def _buttons(verdict: Verdict, playbook: Playbook) -> tuple[Button, ...]:
+    if verdict.ids == (HEALTHY,):
+        return (Button(label=Text("再测一次", "Ask again"), command=f"/diag {playbook.name}"),)
+    buttons = [
+        Button(label=Text("拉战情室", "Open war room"), command="/warroom open", primary=True),
+        Button(label=Text("呼叫值班", "Page on-call"), command="/page"),
+        Button(label=Text("盯到恢复", "Watch until recovered"), command="/watch"),
+    ]
+    if playbook.vendor:
+        buttons.append(Button(label=Text("通知厂商", "Notify vendor"), command=f"/vendor {playbook.vendor}"))
+    return tuple(buttons)

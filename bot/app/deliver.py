@@ -1,0 +1,268 @@
+"""Send what is queued: claim in a short transaction, send outside it, record in a short transaction.
+
+A crash between send and record leaves a lease that runs out; the row is then sent again under the same key.
+Pages and chat have loops of their own, every send is a task of its own: nothing waits for a platform that hangs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
+from typing import TypeVar
+
+from bot.app.outgoing import (
+    Cancelled,
+    Refused,
+    Result,
+    Retry,
+    Sent,
+    all_refused,
+    decide,
+    first_pager,
+    moves_on,
+    outdated,
+    read_message,
+    read_page,
+)
+from bot.app.ports import ChatPlatform, Clock, OutboxRow, Pager, Store, Tx
+from bot.domain.errors import SendFailed, StoreUnavailable
+from bot.domain.incident import Entry, EntryKind, Incident, Room
+from bot.domain.page import Page
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+LEASE_S = 10.0
+"""Longer than a provider's 5 s timeout, so that a slow send is not taken for a dead sender."""
+POLL_S = 1.0
+AT_ONCE = {"page": 200, "chat": 400}
+_RECORD_AGAIN_S = 0.2
+
+
+class Deliverer:
+    """Sends pages and chat for as long as `run` runs; any number of bots may do so on one database.
+
+    `chat` maps a platform's name to its adapter; `pagers` are tried in their order. Every send is stopped at
+    eight tenths of the lease.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        chat: Mapping[str, ChatPlatform],
+        pagers: Sequence[Pager],
+        clock: Clock,
+        *,
+        owner: str = "",
+        lease_s: float = LEASE_S,
+        poll_s: float = POLL_S,
+    ) -> None:
+        self._store = store
+        self._chat = chat
+        self._pagers = pagers
+        self._clock = clock
+        self._owner = owner or secrets.token_hex(8)
+        self._lease_s = lease_s
+        self._poll_s = poll_s
+        self._wake = {kind: asyncio.Event() for kind in AT_ONCE}
+
+    def wake(self) -> None:
+        """Something was queued: look now instead of at the next poll."""
+        for event in self._wake.values():
+            event.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Deliver until `stop` is set; what is being sent then is sent and recorded to the end."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._drain("page", self._page, stop))
+            group.create_task(self._drain("chat", self._say, stop))
+
+    async def _drain(self, kind: str, send: Callable[[OutboxRow], Awaitable[None]], stop: asyncio.Event) -> None:
+        async with asyncio.TaskGroup() as sends:
+            busy: set[asyncio.Task[None]] = set()
+            while not stop.is_set():
+                self._wake[kind].clear()
+                rows = await self._claim(kind, AT_ONCE[kind] - len(busy))
+                for row in rows:
+                    task = sends.create_task(self._guarded(row, send))
+                    busy.add(task)
+                    task.add_done_callback(busy.discard)
+                if not rows:
+                    await self._rest(kind, stop)
+
+    async def _claim(self, kind: str, limit: int) -> Sequence[OutboxRow]:
+        if limit <= 0:
+            return ()
+        try:
+            async with self._store.begin() as tx:
+                return await tx.outbox.claim(owner=self._owner, limit=limit, lease_s=self._lease_s, kind=kind)
+        except StoreUnavailable as exc:
+            log.warning("cannot look for %ss to send: %s", kind, exc)
+        except Exception:
+            # The loop that wakes people up ends when it is told to, and for nothing else.
+            log.exception("cannot look for %ss to send", kind)
+        return ()
+
+    async def _rest(self, kind: str, stop: asyncio.Event) -> None:
+        waits = [
+            asyncio.ensure_future(wait)
+            for wait in (self._clock.sleep(self._poll_s), self._wake[kind].wait(), stop.wait())
+        ]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _guarded(self, row: OutboxRow, send: Callable[[OutboxRow], Awaitable[None]]) -> None:
+        try:
+            await send(row)
+        except StoreUnavailable as exc:
+            log.warning("%s: not recorded, it will be sent again under the same key: %s", row.key, exc)
+        except Exception:
+            # One row's trouble must not stop the loop that wakes people up; its lease runs out and it comes again.
+            log.exception("%s: could not be handled", row.key)
+        finally:
+            # The next message of the room was waiting for this one.
+            self._wake[row.kind].set()
+
+    async def _say(self, row: OutboxRow) -> None:
+        try:
+            message = read_message(row.payload)
+        except (KeyError, TypeError, ValueError) as exc:
+            await self._finish(row, state="failed", error=f"no message in the payload: {exc!r}")
+            return
+        room = await self._room(message.room)
+        try:
+            platform = self._platform(room)
+            ref = await self._in_time(platform.put(message, room, row.ref))
+        except SendFailed as error:
+            await self._failed_chat(row, error)
+        else:
+            await self._finish(row, state="sent", ref=ref)
+
+    def _platform(self, room: Room) -> ChatPlatform:
+        try:
+            return self._chat[room.platform]
+        except KeyError as exc:
+            raise SendFailed(f'no chat platform "{room.platform}" is configured', permanent=True) from exc
+
+    async def _room(self, key: str) -> Room:
+        async with self._store.begin() as tx:
+            return await tx.rooms.get(key) or Room(key=key, title=key)
+
+    async def _failed_chat(self, row: OutboxRow, error: SendFailed) -> None:
+        decision = decide(row, error, self._clock.now())
+        log.warning("%s: try %d: %s", row.key, row.attempts, error)
+        if isinstance(decision, Retry):
+            await self._finish(row, state="pending", error=str(error), retry_at=decision.at)
+        else:
+            await self._finish(row, state="failed", error=decision.reason)
+
+    async def _page(self, row: OutboxRow) -> None:
+        try:
+            page = read_page(row.payload)
+        except (KeyError, TypeError, ValueError) as exc:
+            await self._finish(row, state="failed", error=f"no page in the payload: {exc!r}")
+            return
+        if await self._too_late(row, page):
+            return
+        try:
+            pager, ref = await self._in_time(self._call(row, page))
+        except SendFailed as error:
+            await self._failed_page(row, page, error)
+        else:
+            await self._finish(row, state="sent", ref=ref, entry=Sent(page=page, pager=pager.name, ref=ref))
+
+    async def _too_late(self, row: OutboxRow, page: Page) -> bool:
+        async with self._store.begin() as tx:
+            incident = await tx.incidents.get(row.incident) if row.incident else None
+        if not outdated(row, incident):
+            return False
+        await self._finish(row, state="cancelled", entry=Cancelled(page=page))
+        return True
+
+    async def _call(self, row: OutboxRow, page: Page) -> tuple[Pager, str]:
+        if not self._pagers:
+            raise SendFailed("no phone provider is configured ([[pagers]])", permanent=True)
+        start = first_pager(len(self._pagers), row.attempts)
+        refused: dict[str, SendFailed] = {}
+        for pager in (*self._pagers[start:], *self._pagers[:start]):
+            try:
+                return pager, await pager.call(page)
+            except SendFailed as error:
+                if not moves_on(error):
+                    raise
+                log.error("%s: %s does not take it: %s", row.key, pager.name, error)
+                refused[pager.name] = error
+        raise all_refused(refused)
+
+    async def _failed_page(self, row: OutboxRow, page: Page, error: SendFailed) -> None:
+        decision = decide(row, error, self._clock.now())
+        log.warning("%s: try %d: %s", row.key, row.attempts, error)
+        if isinstance(decision, Retry):
+            await self._finish(row, state="pending", error=str(error), retry_at=decision.at)
+        else:
+            await self._finish(
+                row, state="failed", error=decision.reason, entry=Refused(page=page, reason=decision.reason)
+            )
+
+    async def _in_time(self, sending: Awaitable[T]) -> T:
+        try:
+            async with asyncio.timeout(self._lease_s * 0.8):
+                return await sending
+        except TimeoutError as exc:
+            raise SendFailed(f"no answer within {self._lease_s * 0.8:g} s", uncertain=True) from exc
+        except SendFailed:
+            raise
+        except Exception as exc:
+            # An adapter's mistake is not a refusal: somebody may still be waiting for this.
+            log.exception("a send ended in an unexpected error")
+            raise SendFailed(f"unexpected {type(exc).__name__}", uncertain=True) from exc
+
+    async def _finish(
+        self,
+        row: OutboxRow,
+        *,
+        state: str,
+        ref: str | None = None,
+        error: str | None = None,
+        retry_at: datetime | None = None,
+        entry: Result | None = None,
+    ) -> None:
+        # The send has happened; until it is recorded a crash or a lost lease means sending it once more.
+        ends = self._clock.monotonic() + self._lease_s
+        while True:
+            try:
+                async with self._store.begin() as tx:
+                    # The incident first, as an acknowledgement does: two orders of locking would be a deadlock.
+                    incident = await tx.incidents.get(row.incident) if entry and row.incident else None
+                    done = await tx.outbox.finish(row, state=state, ref=ref, error=error, retry_at=retry_at)
+                    if done and entry is not None:
+                        await self._record(tx, row, entry, incident)
+                return
+            except StoreUnavailable:
+                if self._clock.monotonic() >= ends:
+                    raise
+                await self._clock.sleep(_RECORD_AGAIN_S)
+
+    async def _record(self, tx: Tx, row: OutboxRow, result: Result, incident: Incident | None) -> None:
+        late = isinstance(result, Sent) and outdated(row, incident)
+        said = result.text(late=late)
+        page = result.page
+        facts = {"key": page.key, "person": page.person.name, "step": page.step, "attempt": page.attempt}
+        await tx.timeline.append(
+            Entry(
+                kind=EntryKind.PAGE,
+                at=self._clock.now(),
+                actor="warroom",
+                room=incident.room if incident else str(row.payload.get("room", "")),
+                zh=said.zh,
+                en=said.en,
+                incident=row.incident,
+                data={**facts, **result.facts(), **({"late": True} if late else {})},
+            )
+        )

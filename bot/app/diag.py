@@ -1,0 +1,242 @@
+"""`/diag PLAYBOOK`: ask every vantage point at once, show it filling in, say the cause."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from bot.app.cards import headline, progress_card, verdict_card
+from bot.app.document import document
+from bot.app.parts import Call, Parts, Then, say
+from bot.app.ports import Tx
+from bot.diagnosis.investigation import Investigation
+from bot.domain.command import unknown
+from bot.domain.errors import StoreUnavailable, UserError
+from bot.domain.incident import Entry, EntryKind, Room, Run
+from bot.domain.layers import BY_ID
+from bot.domain.message import Message, Paragraph
+from bot.domain.playbook import Playbook
+from bot.domain.probe import Agent, Observation, ProbeRequest
+from bot.domain.text import Text, percent
+
+log = logging.getLogger("warroom.diag")
+
+DEADLINE_S = 20.0
+"""The answer is posted then, with what is there."""
+REDRAW_S = 0.4
+"""How often the message is edited while probes run."""
+Redraw = Callable[[frozenset[tuple[str, str]]], Awaitable[None]]
+"""Shows how far the run is, given the (agent, layer)s still out."""
+FILTERS = ("region", "vantage", "env", "vpc", "agent")
+
+
+async def diag(call: Call, tx: Tx) -> Then | None:
+    """Check what is asked, record the run, and investigate after the commit."""
+    playbook = choose(call.parts, call.args)
+    agents = select(call.parts, dict(call.command.options))
+    return await start(call, tx, playbook, agents)
+
+
+async def start(call: Call, tx: Tx, playbook: Playbook, agents: Sequence[Agent], *, run_id: str = "") -> Then:
+    """Record a run and its first message; returns what begins the probing."""
+    parts = call.parts
+    run = Run(
+        id=run_id or parts.new_id("run"),
+        playbook=playbook.name,
+        room=call.room.key,
+        user=call.command.user,
+        started_at=call.at,
+        incident=call.room.incident,
+    )
+    await tx.runs.save(run)
+    investigation = Investigation(playbook, parts.hypotheses, agents)
+    first = call.message(*progress_card(investigation, pending=frozenset()), key=run.id)
+    await say(parts, tx, first, incident=run.incident)
+
+    async def then() -> None:
+        parts.jobs.start(_investigate(parts, run, investigation, call.room), key=run.id)
+
+    return then
+
+
+def choose(parts: Parts, args: Sequence[str]) -> Playbook:
+    """The playbook that is named. Raises UserError."""
+    hint = Text("/playbooks 列出全部", "/playbooks lists them")
+    if not args:
+        names = "、".join(parts.playbooks)
+        raise UserError(
+            "missing_playbook",
+            Text(
+                f"要诊断哪个服务？例如 /diag {next(iter(parts.playbooks), 'sms')}（有：{names}）",
+                f"which service? for example /diag {next(iter(parts.playbooks), 'sms')} "
+                f"(there are: {', '.join(parts.playbooks)})",
+            ),
+        )
+    found = parts.playbooks.get(args[0].lower())
+    if found is None:
+        raise unknown(Text("剧本", "playbook"), args[0], parts.playbooks, hint)
+    return found
+
+
+def select(parts: Parts, options: dict[str, str]) -> Sequence[Agent]:
+    """The agents that `region=`, `vantage=`, `env=`, `vpc=`, `agent=` leave. Raises UserError."""
+    agents = list(parts.agents.agents())
+    for key, value in options.items():
+        if key not in FILTERS:
+            hint = Text("可用：" + "、".join(FILTERS), "there are: " + ", ".join(FILTERS))
+            raise unknown(Text("参数", "option"), key, FILTERS, hint)
+        field = "name" if key == "agent" else key
+        known = sorted({getattr(a, field) for a in agents if getattr(a, field)})
+        wanted = value.split(",")
+        for word in wanted:
+            if word not in known:
+                names = ", ".join(known) or "-"
+                raise unknown(Text(key, key), word, known, Text(f"现有：{names}", f"there are: {names}"))
+        agents = [a for a in agents if getattr(a, field) in wanted]
+    if not any(a.state == "ready" for a in agents):
+        raise UserError(
+            "no_agents",
+            Text(
+                "没有在线的观测点；先在各处运行 warroom agent，/agents 可以看到它们",
+                "no agent is connected; run `warroom agent` where you want to look from, /agents shows them",
+            ),
+        )
+    return agents
+
+
+async def _investigate(parts: Parts, run: Run, investigation: Investigation, room: Room) -> None:
+    began = parts.clock.monotonic()
+    try:
+        await gather(parts, investigation, lambda pending: _redraw(parts, run, investigation, pending))
+        took_s = parts.clock.monotonic() - began
+        await _conclude(parts, run, investigation, room, took_s=took_s)
+    except StoreUnavailable as exc:
+        log.error("run %s could not be recorded: %s", run.id, exc)
+        await _conclude_unrecorded(parts, run, investigation, room, took_s=parts.clock.monotonic() - began)
+
+
+async def gather(parts: Parts, investigation: Investigation, redraw: Redraw) -> None:
+    """Carry requests out and observations back until nothing is out or the deadline has come."""
+    clock = parts.clock
+    began, drawn = clock.monotonic(), -REDRAW_S
+    inbox: asyncio.Queue[Observation | None] = asyncio.Queue()
+    out: dict[str, ProbeRequest] = {}
+    pumps: set[asyncio.Task[None]] = set()
+
+    def send(requests: Sequence[ProbeRequest]) -> None:
+        if requests:
+            out.update({f"{r.agent}/{r.id}": r for r in requests})
+            left = max(1.0, DEADLINE_S - (clock.monotonic() - began))
+            pumps.add(asyncio.create_task(_pump(parts, requests, left, inbox)))
+
+    send(investigation.start())
+    running = len(pumps)
+    try:
+        while running:
+            elapsed = clock.monotonic() - began
+            if elapsed > DEADLINE_S + 1:
+                break
+            try:
+                seen = await asyncio.wait_for(inbox.get(), 0.2)
+            except TimeoutError:
+                seen = None
+            else:
+                if seen is None:
+                    running -= 1
+                else:
+                    investigation.take(seen)
+            before = len(pumps)
+            send(investigation.more(elapsed_s=clock.monotonic() - began))
+            running += len(pumps) - before
+            if clock.monotonic() - began - drawn >= REDRAW_S:
+                drawn = clock.monotonic() - began
+                await redraw(_pending(out.values(), investigation))
+    finally:
+        for pump in pumps:
+            pump.cancel()
+
+
+async def _pump(
+    parts: Parts, requests: Sequence[ProbeRequest], deadline_s: float, inbox: asyncio.Queue[Observation | None]
+) -> None:
+    try:
+        async for seen in parts.agents.ask(requests, deadline_s=deadline_s):
+            inbox.put_nowait(seen)
+    finally:
+        inbox.put_nowait(None)
+
+
+def _pending(asked: Iterable[ProbeRequest], investigation: Investigation) -> frozenset[tuple[str, str]]:
+    """Cells that were asked about and have nothing in them yet."""
+    seen = {(c.agent, c.layer) for c in investigation.picture().cells}
+    return frozenset((r.agent, r.layer) for r in asked if r.layer in BY_ID and (r.agent, r.layer) not in seen)
+
+
+async def _redraw(parts: Parts, run: Run, investigation: Investigation, pending: frozenset[tuple[str, str]]) -> None:
+    message = Message(key=run.id, room=run.room, blocks=progress_card(investigation, pending=pending))
+    try:
+        async with parts.store.begin() as tx:
+            await say(parts, tx, message, incident=run.incident)
+    except StoreUnavailable as exc:
+        log.warning("progress of %s not shown: %s", run.id, exc)
+        return
+    parts.wake()
+
+
+async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> None:
+    """Record what was found and say it, in one transaction."""
+    now = parts.clock.now()
+    async with parts.store.begin() as tx:
+        # The room may have got an incident while the probes ran.
+        current = await tx.rooms.get(room.key) or room
+        incident = run.incident or current.incident
+        found = document(
+            investigation, run_id=run.id, incident=incident, started_at=run.started_at, took_s=took_s, lang=current.lang
+        )
+        await tx.runs.save(replace(run, incident=incident, finished_at=now, document=found))
+        for entry in _entries(run, investigation, found, incident=incident, at=now):
+            await tx.timeline.append(entry)
+        card = verdict_card(investigation, took_s=took_s, incident=incident)
+        await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=incident)
+    parts.wake()
+
+
+async def _conclude_unrecorded(
+    parts: Parts, run: Run, investigation: Investigation, room: Room, *, took_s: float
+) -> None:
+    """The database went away while probes ran: the answer is said all the same, marked as not recorded."""
+    unrecorded = Text("（数据库不可写：结果还没有记录）", "(the database cannot be written: this is not recorded yet)")
+    card = (*verdict_card(investigation, took_s=took_s, incident=run.incident), Paragraph(text=unrecorded))
+    platform = parts.chat.get(room.platform)
+    if platform is not None:
+        await platform.put(Message(key=run.id, room=room.key, blocks=card), room, None)
+
+
+def _entries(
+    run: Run, investigation: Investigation, found: dict[str, object], *, incident: str | None, at: datetime
+) -> Sequence[Entry]:
+    done, total = investigation.progress()
+    verdict = investigation.verdict()
+    answer = headline(verdict)
+    reds = sum(1 for c in investigation.picture().cells if c.red)
+    probes = Text(
+        f"/diag {run.playbook}：{len(investigation.agents)} 个观测点，{done}/{total} 项检查，{reds} 格异常",
+        f"/diag {run.playbook}: {len(investigation.agents)} vantage points, {done}/{total} checks, {reds} cells red",
+    )
+    shares = {r.hypothesis.id: percent(r.share) for r in verdict.ranked[:3] if r.share >= 0.01}
+    blank = Entry(
+        kind=EntryKind.PROBES, at=at, actor="warroom", room=run.room, incident=incident, run=run.id, zh="", en=""
+    )
+    return (
+        replace(blank, zh=probes.zh, en=probes.en, data={"checks": total, "done": done, "red": reds}),
+        replace(
+            blank,
+            kind=EntryKind.VERDICT,
+            zh=answer.zh,
+            en=answer.en,
+            data={"verdict": list(verdict.ids), "shares": shares, "culprit": found["culprit"]},
+        ),
+    )

@@ -1,0 +1,145 @@
+"""Commands in: one transaction accepts each, its use case writes into it, and work that takes longer follows."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+
+from bot.app import ack, agents, diag, helping, incident, note, page, playbooks, timeline, vendor, warroom, watch
+from bot.app.parts import Call, Parts, Then, say
+from bot.app.ports import Tx
+from bot.domain import command as commands
+from bot.domain.command import Command, unknown
+from bot.domain.errors import StoreUnavailable, UserError
+from bot.domain.incident import Entry, EntryKind, Room
+from bot.domain.message import Block, Header, Message, Paragraph
+from bot.domain.text import Text
+
+log = logging.getLogger("warroom")
+
+UseCase = Callable[[Call, Tx], Awaitable[Then | None]]
+
+VERBS: Mapping[str, UseCase] = {
+    "diag": diag.diag,
+    "watch": watch.watch,
+    "incident": incident.incident,
+    "warroom": warroom.warroom,
+    "page": page.page,
+    "ack": ack.ack,
+    "vendor": vendor.vendor,
+    "note": note.note,
+    "timeline": timeline.timeline,
+    "agents": agents.agents,
+    "playbooks": playbooks.playbooks,
+    "help": helping.help_,
+}
+"""One line for each command."""
+
+
+async def handle(
+    parts: Parts, text: str, *, user: str, room: str, message_id: str | None = None, echo: bool = False
+) -> UserError | None:
+    """Carry out one line of chat. Everything visible is said in the room; an error is said and returned.
+
+    `message_id` is the platform's id: the same one again does nothing. With `echo` the line itself is kept as a
+    message of the user's, for platforms whose history is ours to keep.
+    """
+    try:
+        return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+    except StoreUnavailable as exc:
+        log.error("%r by %s is not recorded: %s", text[:80], user, exc)
+        error = _not_recorded(str(exc))
+        await _say_directly(parts, room, _error_blocks(error))
+        return error
+
+
+async def _handle(
+    parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool
+) -> UserError | None:
+    at = parts.clock.now()
+    async with parts.store.begin() as tx:
+        if message_id and not await tx.inbox.first(f"{room}:{user}:{message_id}", at=at):
+            return None
+        place = await _room(parts, tx, room)
+        if echo:
+            said = Message(
+                key=f"said-{message_id or parts.new_id('msg')}",
+                room=room,
+                blocks=(Paragraph(text=Text(text, text)),),
+                author=user,
+            )
+            await say(parts, tx, said)
+    parts.wake()
+    try:
+        command = commands.parse(text, user=user, room=room, message_id=message_id)
+        case = _case(command)
+        async with parts.store.begin() as tx:
+            call = Call(parts=parts, command=command, room=await _room(parts, tx, room), at=at)
+            await call.record(tx, EntryKind.COMMAND, Text(f"/{command.raw}", f"/{command.raw}"))
+            then = await case(call, tx)
+    except UserError as error:
+        async with parts.store.begin() as tx:
+            await tx.timeline.append(_refused(text, user, place, at=at, error=error))
+            message = Message(key=parts.new_id("msg"), room=room, blocks=_error_blocks(error))
+            await say(parts, tx, message, incident=place.incident)
+        parts.wake()
+        return error
+    parts.wake()
+    if then is not None:
+        await then()
+        parts.wake()
+    return None
+
+
+def _case(command: Command) -> UseCase:
+    case = VERBS.get(command.verb)
+    if case is None:
+        hint = Text("/help 列出全部命令", "/help lists them all")
+        raise unknown(Text("命令", "command"), command.verb, VERBS, hint)
+    return case
+
+
+async def _room(parts: Parts, tx: Tx, key: str) -> Room:
+    found = await tx.rooms.get(key)
+    if found is None:
+        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang)
+        await tx.rooms.save(found)
+    return found
+
+
+def _refused(text: str, user: str, room: Room, *, at: datetime, error: UserError) -> Entry:
+    line = text.strip()[:200]
+    return Entry(
+        kind=EntryKind.COMMAND,
+        at=at,
+        actor=user,
+        room=room.key,
+        incident=room.incident,
+        zh=f"{line} → {error.text.zh}",
+        en=f"{line} → {error.text.en}",
+        data={"error": error.code},
+    )
+
+
+def _error_blocks(error: UserError) -> tuple[Block, ...]:
+    return (Header(text=error.text, tone="warn"),)
+
+
+def _not_recorded(reason: str) -> UserError:
+    return UserError(
+        "store_unavailable",
+        Text(
+            f"数据库现在不可写，这条命令没有执行，已有记录没有丢失。请稍后再试（{reason}）",
+            f"the database cannot be written just now; this command was not carried out and nothing recorded "
+            f"before is lost. Try again in a moment ({reason})",
+        ),
+    )
+
+
+async def _say_directly(parts: Parts, room: str, blocks: tuple[Block, ...]) -> None:
+    """Past the outbox, which is in the database that is away."""
+    place = Room(key=room, title=room, lang=parts.lang)
+    platform = parts.chat.get(place.platform)
+    if platform is not None:
+        await platform.put(Message(key=parts.new_id("msg"), room=room, blocks=blocks), place, None)

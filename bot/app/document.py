@@ -1,0 +1,92 @@
+"""The diag document: what `diag --format json` prints and what is kept of a run."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from bot.app.cards import headline, missing, unknowns, why
+from bot.diagnosis.hypothesis import Ranked
+from bot.diagnosis.investigation import Investigation
+from bot.domain.text import Lang
+
+
+def document(
+    run: Investigation, *, run_id: str, incident: str | None, started_at: datetime, took_s: float, lang: Lang
+) -> dict[str, Any]:
+    """The run as one JSON object (shape: DESIGN, public surfaces). Texts are in `lang`, with both under "texts"."""
+    verdict = run.verdict()
+    leaders = verdict.leaders()
+    culprit = next((c for c in (leader.culprit() for leader in leaders) if c), None)
+    hypotheses = [_hypothesis(r, lang) for r in verdict.ranked]
+    hypotheses.append(_inconclusive(verdict.inconclusive_share, lang))
+    hypotheses.sort(key=lambda h: -h["share"])
+    return {
+        "run": run_id,
+        "playbook": run.playbook.name,
+        "incident": incident,
+        "started_at": started_at.isoformat(),
+        "took_s": round(took_s, 3),
+        "agents": [a.to_json() for a in run.agents],
+        "observations": [o.to_json() for o in run.observations()],
+        "verdict": list(verdict.ids),
+        "share": round(verdict.share, 4),
+        "headline": headline(verdict).in_(lang),
+        "why": [text.in_(lang) for text in why(verdict)],
+        "hypotheses": hypotheses,
+        "culprit": culprit,
+        "missing": [f"{name}: {reason or 'not connected'}" for name, reason in run.why_missing().items()],
+        "missing_text": missing(run).in_(lang),
+        "unexplained": [{"agent": agent, "layer": layer} for agent, layer in sorted(verdict.unexplained)],
+        "next": _next(run),
+        "texts": {"headline": headline(verdict).to_json(), "why": [text.to_json() for text in why(verdict)]},
+    }
+
+
+def _hypothesis(ranked: Ranked, lang: Lang) -> dict[str, Any]:
+    return {
+        "id": ranked.hypothesis.id,
+        "title": ranked.title.in_(lang),
+        "share": round(ranked.share, 4),
+        "logit": round(ranked.logit, 3),
+        "scope": {"kind": ranked.scope.kind, "name": ranked.scope.name, "region": ranked.scope.region},
+        "explains": [{"agent": agent, "layer": layer} for agent, layer in sorted(ranked.explained)],
+        "evidence": [
+            {
+                "id": f.evidence.id,
+                "text": f.text.in_(lang),
+                "weight": f.weight,
+                "for": f.weight > 0,
+                "holds": f.holds,
+            }
+            for f in ranked.findings
+            if f.holds is not None
+        ],
+        "unknown": [f.evidence.id for f in ranked.findings if f.holds is None],
+        "remedy": ranked.remedy.in_(lang),
+        "owner": ranked.hypothesis.owner.in_(lang),
+    }
+
+
+def _inconclusive(share: float, lang: Lang) -> dict[str, Any]:
+    title = {"zh": "还不能下结论", "en": "something not named here"}[lang]
+    return {
+        "id": "inconclusive",
+        "title": title,
+        "share": round(share, 4),
+        "explains": [],
+        "evidence": [],
+        "remedy": "",
+        "owner": "",
+    }
+
+
+def _next(run: Investigation) -> list[dict[str, Any]]:
+    """What would tell the leading two apart: follow-up kinds not asked yet, and evidence nobody could measure."""
+    leaders = [r for r in run.verdict().ranked[:2] if r.share >= 0.05]
+    asked = {kind for follow in run.follow_ups for kind in follow.kinds}
+    out: list[dict[str, Any]] = [
+        {"probe": kind, "for": r.hypothesis.id} for r in leaders for kind in r.hypothesis.next if kind not in asked
+    ]
+    out += [{"evidence": f.evidence.id, "for": r.hypothesis.id} for r, f in unknowns(leaders)]
+    return out[:6]

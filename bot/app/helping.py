@@ -1,0 +1,42 @@
+"""`/help`: every command with an example."""
+
+from __future__ import annotations
+
+from bot.app.parts import Call, Then
+from bot.app.ports import Tx
+from bot.domain.message import Header, Paragraph, Table
+from bot.domain.text import Text
+
+COMMANDS: tuple[tuple[str, Text], ...] = (
+    ("/diag sms", Text("从每个观测点同时诊断短信", "ask every vantage point about SMS at once")),
+    ("/diag cos region=shanghai", Text("只从上海诊断对象存储", "object storage, from shanghai only")),
+    ("/watch", Text("一直测到恢复，然后通知", "keep probing until it recovers, then say so")),
+    ("/watch stop", Text("停止盯守", "stop watching")),
+    ("/page NAME", Text("打电话给某人（不写则呼叫值班）", "call somebody's phone (on-call when no name is given)")),
+    ("/ack", Text("我来处理，停止呼叫", "I have it; stop calling")),
+    ("/warroom open", Text("建战情室并登记事件", "open a war room and an incident")),
+    ("/warroom bind INC-1", Text("把这个房间当作战情室", "make this room the war room")),
+    ("/incident declare TITLE", Text("登记事件", "declare an incident")),
+    ("/incident status", Text("当前事件的情况", "how the incident stands")),
+    ("/incident resolve", Text("事件已解决", "the incident is over")),
+    ("/vendor tencent", Text("把证据发给厂商群", "send the evidence to the vendor's group")),
+    ("/note 23:40 TEXT", Text("记一条到时间线（可写当时的时间）", "put a line on the timeline, at its true time")),
+    ("/timeline", Text("发生过什么", "what happened")),
+    ("/agents", Text("有哪些观测点", "who is looking, from where")),
+    ("/playbooks", Text("能诊断哪些服务", "what can be diagnosed")),
+)
+
+
+async def help_(call: Call, tx: Tx) -> Then | None:
+    """Show all commands."""
+    lang = call.room.lang
+    await call.reply(
+        tx,
+        Header(text=Text("出事了？先 /diag", "something broken? start with /diag")),
+        Table(
+            columns=(Text("命令", "command"), Text("作用", "what it does")),
+            rows=tuple((command, text.in_(lang)) for command, text in COMMANDS),
+        ),
+        Paragraph(text=Text("卡片上的按钮做同样的事。", "The buttons on cards do the same.")),
+    )
+    return None

@@ -1,0 +1,159 @@
+"""What every use case works with: the ports, the loaded playbooks, and what the configuration says."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from bot.app.outgoing import chat_row
+from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
+from bot.diagnosis.hypothesis import Hypothesis
+from bot.domain.command import Command
+from bot.domain.incident import Entry, EntryKind, Room
+from bot.domain.message import Block, Message, Paragraph
+from bot.domain.page import Person
+from bot.domain.playbook import Playbook
+from bot.domain.text import Lang, Text
+
+log = logging.getLogger("warroom")
+
+Then = Callable[[], Awaitable[None]]
+"""What a use case does after its transaction is committed."""
+
+
+class Jobs:
+    """Work that goes on after a command was answered. Jobs with a key can be found and replaced."""
+
+    def __init__(self) -> None:
+        self._all: set[asyncio.Task[Any]] = set()
+        self._keyed: dict[str, asyncio.Task[Any]] = {}
+
+    def start(self, work: Coroutine[Any, Any, Any], *, key: str = "") -> None:
+        """Run in the background; an error is logged, never lost. A job with the same key is stopped first."""
+        if key:
+            self.stop(key)
+        task = asyncio.create_task(work)
+        self._all.add(task)
+        task.add_done_callback(self._done)
+        if key:
+            self._keyed[key] = task
+
+    def stop(self, key: str) -> bool:
+        """Cancel a job; False when none runs under the key."""
+        task = self._keyed.pop(key, None)
+        return task.cancel() if task is not None and not task.done() else False
+
+    async def wait(self, key: str, seconds: float) -> bool:
+        """Wait until a job ends; True when it is over (or was never there)."""
+        task = self._keyed.get(key)
+        if task is None or task.done():
+            return True
+        done, _ = await asyncio.wait([task], timeout=seconds)
+        return bool(done)
+
+    async def close(self) -> None:
+        """Cancel everything and wait for it."""
+        for task in list(self._all):
+            task.cancel()
+        await asyncio.gather(*self._all, return_exceptions=True)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._all.discard(task)
+        for key in [k for k, t in self._keyed.items() if t is task]:
+            del self._keyed[key]
+        if not task.cancelled() and task.exception() is not None:
+            log.error("a job failed", exc_info=task.exception())
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """The parts, put together once in `bot.bootstrap`."""
+
+    store: Store
+    agents: AgentTransport
+    chat: Mapping[str, ChatPlatform]
+    clock: Clock
+    playbooks: Mapping[str, Playbook]
+    hypotheses: Sequence[Hypothesis]
+    people: Mapping[str, Person] = field(default_factory=dict)
+    vendors: Mapping[str, str] = field(default_factory=dict)
+    """Vendor name -> key of the room where its people are."""
+    pagers: bool = False
+    """Whether any phone provider is configured."""
+    lang: Lang = "zh"
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Shanghai"))
+    public_url: str = ""
+    ack_link: Callable[[str], str] = lambda _key: ""
+    """The signed one-time link that acknowledges a page, by the page's key."""
+    wake: Callable[[], None] = lambda: None
+    """Tell the deliverer that something was queued."""
+    callback_url: str = ""
+    jobs: Jobs = field(default_factory=Jobs)
+
+    def local(self, at: datetime) -> datetime:
+        """The moment on the team's clock."""
+        return at.astimezone(self.timezone)
+
+    def new_id(self, prefix: str) -> str:
+        """A short unique id such as "run-5f0c9a1be2"."""
+        return f"{prefix}-{secrets.token_hex(5)}"
+
+
+@dataclass(kw_only=True)
+class Call:
+    """One command being carried out, with the room it was typed in."""
+
+    parts: Parts
+    command: Command
+    room: Room
+    at: datetime
+
+    @property
+    def args(self) -> tuple[str, ...]:
+        """The words after the verb."""
+        return self.command.args
+
+    def message(self, *blocks: Block, key: str = "") -> Message:
+        """A message for this room; under a new key unless one is given."""
+        return Message(key=key or self.parts.new_id("msg"), room=self.room.key, blocks=blocks)
+
+    async def reply(self, tx: Tx, *blocks: Block, key: str = "") -> Message:
+        """Say something in this room."""
+        message = self.message(*blocks, key=key)
+        await say(self.parts, tx, message, incident=self.room.incident)
+        return message
+
+    async def tell(self, tx: Tx, text: Text) -> None:
+        """Say one sentence in this room."""
+        await self.reply(tx, Paragraph(text=text))
+
+    async def record(
+        self, tx: Tx, kind: EntryKind, text: Text, *, run: str | None = None, at: datetime | None = None, **data: Any
+    ) -> None:
+        """Write one line on the timeline, by the person who typed the command."""
+        await tx.timeline.append(
+            Entry(
+                kind=kind,
+                at=at or self.at,
+                actor=self.command.user,
+                room=self.room.key,
+                incident=self.room.incident,
+                run=run,
+                zh=text.zh,
+                en=text.en,
+                data=data,
+            )
+        )
+
+
+async def say(parts: Parts, tx: Tx, message: Message, *, incident: str | None = None) -> None:
+    """Keep the message and queue it for its room; the same key again edits it. Call `parts.wake` after commit."""
+    now = parts.clock.now()
+    await tx.messages.put(message, at=now)
+    await tx.outbox.add(chat_row(message, due_at=now, incident=incident))

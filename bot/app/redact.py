@@ -1,0 +1,109 @@
+"""Keep secrets out of everything that is written down: logs, chat, timeline, exports."""
+
+from __future__ import annotations
+
+import base64
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping
+from datetime import date
+from enum import Enum
+from typing import Any
+from urllib.parse import quote
+
+MASK = "•••"
+SHORTEST = 6
+"""Characters; a shorter secret would mask ordinary words and is not registered."""
+
+_SECRET_FIELD = re.compile(
+    r"(?:^|_)(?:authorization|cookie|password|passwd|secret|token|api_?key|secret_?key|private_?key|access_?key)$"
+)
+_PATTERNS = (
+    # An Authorization header with a scheme; the bare word is ordinary English and stays.
+    (
+        re.compile(r"(?i)(authorization\W{1,4}(?:basic|bearer|token|digest|tc3-\S+|aws4-\S+)\s+)[^\r\n\"']+"),
+        r"\1" + MASK,
+    ),
+    (re.compile(r"(?i)\b(bearer\s+)[\w.~+/=-]{8,}"), r"\1" + MASK),
+    (re.compile(r"(?i)((?:set-)?cookie\s*:\s*)\w[^\r\n=;]*=[^\r\n]+"), r"\1" + MASK),
+    (
+        re.compile(r"(?i)([?&\s](?:access_token|corpsecret|api_?key|token|secret|password|signature)=)[^&\s\"']+"),
+        r"\1" + MASK,
+    ),
+    (re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)"), r"\1" + MASK),
+    (re.compile(r"\b(whsec_|xox[a-z]-|xapp-)[\w+/=-]{8,}"), r"\1" + MASK),
+)
+_HINTS = re.compile(r"(?i)authorization|bearer|cookie|=|://|whsec_|xox|xapp-")
+
+
+class Redactor:
+    """Replaces registered secrets and fields that look like credentials by "•••".
+
+    `secrets` are the values known at start; each is also found in its URL-quoted and base64 spelling.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: set[str] = set()
+        self._pattern: re.Pattern[str] | None = None
+        self.add(*secrets)
+
+    def add(self, *secrets: str) -> None:
+        """Register more values, such as a token that was just issued."""
+        for secret in secrets:
+            if len(secret) >= SHORTEST:
+                self._known |= {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()}
+        if self._known:
+            longest_first = sorted(self._known, key=len, reverse=True)
+            self._pattern = re.compile("|".join(map(re.escape, longest_first)))
+
+    def text(self, text: str) -> str:
+        """The text without secrets, and without what no database stores: NUL and lone surrogates."""
+        if self._pattern is not None:
+            text = self._pattern.sub(MASK, text)
+        if _HINTS.search(text):
+            for pattern, replacement in _PATTERNS:
+                text = pattern.sub(replacement, text)
+        if not text.isascii():
+            text = text.encode("utf-8", "replace").decode()
+        return text.replace("\x00", "\ufffd")
+
+    def value(self, value: Any) -> Any:
+        """The value as plain JSON without secrets: datetimes as ISO 8601, sets sorted, NaN as null."""
+        if isinstance(value, Enum):
+            return self.value(value.value)
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, float):
+            return value if math.isfinite(value) else None
+        if value is None or isinstance(value, (bool, int)):
+            return value
+        if isinstance(value, Mapping):
+            return {self.text(str(k)): self._field(str(k), v) for k, v in value.items()}
+        if isinstance(value, (set, frozenset)):
+            return [self.value(v) for v in sorted(value, key=str)]
+        if isinstance(value, Iterable):
+            return [self.value(v) for v in value]
+        return value.isoformat() if isinstance(value, date) else self.text(str(value))
+
+    def _field(self, key: str, value: Any) -> Any:
+        if isinstance(value, (str, bytes)) and value and _SECRET_FIELD.search(key.lower().replace("-", "_")):
+            return MASK
+        return self.value(value)
+
+
+class RedactingFilter(logging.Filter):
+    """Put on a log handler, it redacts every record that passes, tracebacks included."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always True; the record's text is replaced by its redacted form."""
+        record.msg, record.args = self._redactor.text(record.getMessage()), ()
+        if record.exc_info and not record.exc_text:
+            record.exc_text = logging.Formatter().formatException(record.exc_info)
+        if record.exc_text:
+            record.exc_text = self._redactor.text(record.exc_text)
+        return True
