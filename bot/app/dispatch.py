@@ -64,7 +64,7 @@ async def _handle(
         place = await _room(parts, tx, room)
         if echo:
             said = Message(
-                key=f"said-{message_id or parts.new_id('msg')}",
+                key=message_id or parts.new_id("said"),
                 room=room,
                 blocks=(Paragraph(text=Text(text, text)),),
                 author=user,

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -152,8 +154,25 @@ class Call:
         )
 
 
+_said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[list[str]]:
+    """Collect the keys of all messages that are said meanwhile, also by jobs that are started meanwhile."""
+    keys: list[str] = []
+    token = _said.set(keys)
+    try:
+        yield keys
+    finally:
+        _said.reset(token)
+
+
 async def say(parts: Parts, tx: Tx, message: Message, *, incident: str | None = None) -> None:
     """Keep the message and queue it for its room; the same key again edits it. Call `parts.wake` after commit."""
     now = parts.clock.now()
+    collected = _said.get()
+    if collected is not None:
+        collected.append(message.key)
     await tx.messages.put(message, at=now)
     await tx.outbox.add(chat_row(message, due_at=now, incident=incident))

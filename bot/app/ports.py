@@ -250,3 +250,7 @@ class Store(Protocol):
     def begin(self) -> AbstractAsyncContextManager[Tx]:
         """A transaction, committed on leaving without an error. Raises StoreUnavailable."""
         ...
+
+    async def check(self) -> str | None:
+        """Why the database cannot be used, in one sentence with the fix, or None when it can."""
+        ...

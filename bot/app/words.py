@@ -10,6 +10,7 @@ FAILURES: dict[Failure, Text] = {
     Failure.DNS_SERVFAIL: Text("解析器报错", "resolver error"),
     Failure.DNS_REFUSED: Text("解析器拒绝", "resolver refused"),
     Failure.DNS_NO_ANSWER: Text("应答里没有地址", "answer without address"),
+    Failure.DNS_UNREACHABLE: Text("解析器不可达", "resolver unreachable"),
     Failure.DNS_TIMEOUT: Text("解析超时", "DNS timeout"),
     Failure.DNS_BOGUS: Text("DNSSEC 校验失败", "DNSSEC failure"),
     Failure.TCP_TIMEOUT: Text("连接超时", "connect timeout"),

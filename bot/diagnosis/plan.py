@@ -26,6 +26,8 @@ AGREE = 2
 """An address is used for pinned probes at once when this many agents were told it..."""
 SETTLE_S = 0.8
 """... and otherwise after this many seconds, by majority."""
+PROBE_SLACK_S = 3.0
+"""What a probe may take beyond its tries: a wait for the agent's budget, a second look at a bad certificate."""
 MAX_PINS = 2
 """Addresses of one name that pinned probes try."""
 
@@ -378,7 +380,7 @@ def _request(ask: Ask, suffix: str) -> ProbeRequest:
         target=ask.target,
         agent=ask.agent.name,
         params=dict(params),
-        timeout_s=round(seconds + 1.0, 2),
+        timeout_s=round(seconds + PROBE_SLACK_S, 2),
     )
 
 

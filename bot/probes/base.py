@@ -32,6 +32,14 @@ class Guard(Protocol):
         ...
 
 
+class Pace(Protocol):
+    """The agent's own rate budget."""
+
+    async def __call__(self, what: str) -> bool:
+        """Wait for leave to do one more "probe" or "dns" query; False when that would take too long."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QueryLog:
     """A resolver's query log this agent may read. `format` is "coredns", "unbound" or "dnsmasq"."""
@@ -54,7 +62,9 @@ class ProbeContext:
 
     `resolvers` maps "host", "vpc" and "public" to `address:port`s. `host_engine` says how names are resolved
     the way the machine's own programs do it: "getaddrinfo", or "direct" when the policy names the host's
-    resolvers itself. `source` is the local address to dial from ("" for the system's choice).
+    resolvers itself. `source` is the local address to dial from ("" for the system's choice). `kinds` are the
+    only kinds the policy permits at all (None for every kind); kinds that dial nothing have no other check.
+    `pace` is the agent's rate budget (None for none).
     """
 
     guard: Guard
@@ -65,6 +75,8 @@ class ProbeContext:
     credentials: Mapping[str, Credential] = field(default_factory=dict)
     query_log: QueryLog | None = None
     capture: bool = False
+    kinds: frozenset[str] | None = None
+    pace: Pace | None = None
 
 
 ProbeFunction = Callable[[Mapping[str, Json], ProbeContext], Awaitable[Outcome]]

@@ -1,0 +1,229 @@
+"""Configuration: one TOML file, every key also as `WARROOM_SECTION_KEY`; secrets only from the environment or files."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from bot.domain.errors import ConfigError
+from bot.domain.page import Person
+from bot.domain.text import Lang
+
+SECTIONS: Mapping[str, tuple[str, ...]] = {
+    "server": ("listen", "public_url", "language", "timezone"),
+    "database": ("url",),
+    "agents": ("nats_url",),
+    "paths": ("playbooks",),
+    "slack": ("mode", "api_url"),
+    "wecom": ("corp_id", "agent_id", "api_url", "bot_id", "bot_mode", "bot_url", "bot_name"),
+}
+LISTS: Mapping[str, tuple[str, ...]] = {
+    "pagers": ("name", "kind", "url", "timeout_s"),
+    "people": ("name", "phone", "language"),
+    "vendors": ("name", "room"),
+    "alerts": ("name", "kind"),
+    "changes": ("name", "kind"),
+}
+PLATFORM_SECRETS: Mapping[str, tuple[str, ...]] = {
+    "slack": ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN"),
+    "wecom": (
+        "WECOM_SECRET",
+        "WECOM_TOKEN",
+        "WECOM_AES_KEY",
+        "WECOM_BOT_SECRET",
+        "WECOM_BOT_TOKEN",
+        "WECOM_BOT_AES_KEY",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PagerConfig:
+    """One phone provider; they are tried in the order of the file."""
+
+    name: str
+    kind: str
+    url: str
+    secret: str = field(repr=False)
+    timeout_s: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Everything `warroom serve` needs to know."""
+
+    host: str = "127.0.0.1"
+    port: int = 8800
+    public_url: str = ""
+    lang: Lang = "zh"
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Shanghai"))
+    database_url: str = "sqlite:///warroom.db"
+    playbooks: Path | None = None
+    """The team's own folder; None takes the shipped one."""
+    pagers: tuple[PagerConfig, ...] = ()
+    people: tuple[Person, ...] = ()
+    vendors: Mapping[str, str] = field(default_factory=dict)
+    api_token: str = field(default="", repr=False)
+    agent_token: str = field(default="", repr=False)
+    not_built: tuple[str, ...] = ()
+    """Platforms that are configured and that this version does not have."""
+
+    @property
+    def url(self) -> str:
+        """Where people reach the bot."""
+        return self.public_url or f"http://{self.host}:{self.port}"
+
+    def secrets(self) -> tuple[str, ...]:
+        """Every secret value, for redaction."""
+        return tuple(filter(None, (self.api_token, self.agent_token, *(p.secret for p in self.pagers))))
+
+
+def load(path: Path | None, environ: Mapping[str, str]) -> Config:
+    """Read the file (None: `warroom.toml` if it is there) and the environment. Raises ConfigError."""
+    table = _table(path)
+    known = {*SECTIONS, *LISTS}
+    for section in table:
+        if section not in known:
+            raise ConfigError(_unknown(f"[{section}]", section, known, path))
+    for section, keys in SECTIONS.items():
+        for key in table.get(section, {}):
+            if key not in keys:
+                raise ConfigError(_unknown(f"{section}.{key}", key, keys, path))
+    for section, keys in LISTS.items():
+        for row in table.get(section, []):
+            for key in row:
+                if key not in keys:
+                    raise ConfigError(_unknown(f"[[{section}]] {key}", key, keys, path))
+
+    def value(section: str, key: str, default: str = "") -> str:
+        given = environ.get(f"WARROOM_{section}_{key}".upper())
+        return given if given is not None else str(table.get(section, {}).get(key, default))
+
+    host, port = _listen(value("server", "listen", "127.0.0.1:8800"))
+    language = value("server", "language", "zh")
+    if language not in ("zh", "en"):
+        raise ConfigError(f'server.language is {language!r}; it must be "zh" or "en"')
+    folder = value("paths", "playbooks")
+    return Config(
+        host=host,
+        port=port,
+        public_url=value("server", "public_url").rstrip("/"),
+        lang="zh" if language == "zh" else "en",
+        timezone=_zone(value("server", "timezone", "Asia/Shanghai")),
+        database_url=value("database", "url", "sqlite:///warroom.db"),
+        playbooks=Path(folder) if folder else None,
+        pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
+        people=tuple(_person(row) for row in table.get("people", [])),
+        vendors={str(row["name"]).lower(): str(row["room"]) for row in table.get("vendors", []) if "room" in row},
+        api_token=secret("API_TOKEN", environ),
+        agent_token=secret("AGENT_TOKEN", environ),
+        not_built=_platforms(value, environ),
+    )
+
+
+def secret(name: str, environ: Mapping[str, str]) -> str:
+    """WARROOM_<name>, or what is in the file WARROOM_<name>_FILE names; "" when neither is set. Raises ConfigError."""
+    given = environ.get(f"WARROOM_{name}", "").strip()
+    file = environ.get(f"WARROOM_{name}_FILE", "")
+    if given or not file:
+        return given
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"WARROOM_{name}_FILE {file}: {exc}") from exc
+
+
+def _table(path: Path | None) -> dict[str, Any]:
+    default = path is None
+    path = path or Path("warroom.toml")
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except FileNotFoundError as exc:
+        if default:
+            return {}
+        raise ConfigError(f"{path}: no such file; `warroom serve` without --config uses defaults") from exc
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise ConfigError(f"{path}: {exc}") from exc
+    except OSError as exc:
+        raise ConfigError(f"{path}: {exc.strerror}") from exc
+
+
+def _unknown(what: str, word: str, known: Any, path: Path | None) -> str:
+    near = difflib.get_close_matches(word, list(known), n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(sorted(known))}"
+    return f"{path or 'warroom.toml'}: unknown key {what}; {hint}"
+
+
+def _listen(word: str) -> tuple[str, int]:
+    host, _, port = word.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:
+        raise ConfigError(f'server.listen is {word!r}; it must read "127.0.0.1:8800"')
+    return host.strip("[]"), int(port)
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as exc:
+        raise ConfigError(f'server.timezone {name!r} is unknown; use a name such as "Asia/Shanghai"') from exc
+
+
+def _need(row: Mapping[str, Any], key: str, where: str) -> str:
+    found = str(row.get(key, "")).strip()
+    if not found:
+        raise ConfigError(f"[[{where}]] {row.get('name', '')}: {key} is missing".replace("  ", " "))
+    return found
+
+
+def _pager(row: Mapping[str, Any], environ: Mapping[str, str]) -> PagerConfig:
+    name, kind = _need(row, "name", "pagers"), _need(row, "kind", "pagers")
+    if kind != "webhook":
+        raise ConfigError(f'[[pagers]] {name}: kind {kind!r} is not built yet; this version has "webhook"')
+    variable = f"PAGER_{name.upper().replace('-', '_')}_SECRET"
+    key = secret(variable, environ)
+    if not key:
+        raise ConfigError(f"[[pagers]] {name}: WARROOM_{variable} is not set (whsec_... of Standard Webhooks)")
+    return PagerConfig(
+        name=name, kind=kind, url=_need(row, "url", "pagers"), secret=key, timeout_s=float(row.get("timeout_s", 5.0))
+    )
+
+
+def _person(row: Mapping[str, Any]) -> Person:
+    lang: Lang = "en" if row.get("language") == "en" else "zh"
+    return Person(name=_need(row, "name", "people"), phone=str(row.get("phone", "")), lang=lang)
+
+
+def _platforms(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
+    """A platform is switched on by its secrets; a half-configured one is an error that names what is missing."""
+    on = []
+    for platform, names in PLATFORM_SECRETS.items():
+        given = {name for name in names if secret(name, environ)}
+        if not given:
+            continue
+        missing = _slack_missing(value, given) if platform == "slack" else _wecom_missing(value, given)
+        if missing:
+            raise ConfigError(f"{platform} is half configured: {', '.join(missing)} not set")
+        on.append(platform)
+    return tuple(on)
+
+
+def _slack_missing(value: Any, given: set[str]) -> list[str]:
+    mode = value("slack", "mode", "socket")
+    needs = ["SLACK_BOT_TOKEN", "SLACK_APP_TOKEN" if mode == "socket" else "SLACK_SIGNING_SECRET"]
+    return [f"WARROOM_{name}" for name in needs if name not in given]
+
+
+def _wecom_missing(value: Any, given: set[str]) -> list[str]:
+    missing = []
+    if given & {"WECOM_SECRET", "WECOM_TOKEN", "WECOM_AES_KEY"}:
+        missing += [f"WARROOM_{n}" for n in ("WECOM_SECRET", "WECOM_TOKEN", "WECOM_AES_KEY") if n not in given]
+        missing += [f"wecom.{key}" for key in ("corp_id", "agent_id") if not value("wecom", key)]
+    if given & {"WECOM_BOT_SECRET", "WECOM_BOT_TOKEN", "WECOM_BOT_AES_KEY"} and not value("wecom", "bot_id"):
+        missing.append("wecom.bot_id")
+    return missing

@@ -1,0 +1,276 @@
+"""The HTTP side: API under /api/v1, hooks for phones, health; console and hub are mounted beside it."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import html
+import json
+import logging
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from pydantic import BaseModel, Field
+from starlette.routing import BaseRoute
+
+from bot import __version__
+from bot.app.service import MAIN_ROOM, Service
+from bot.domain.errors import StoreUnavailable, UserError
+from bot.domain.incident import Entry, Incident
+from bot.domain.page import DIGIT_ACK, Callback, CallStatus
+from bot.domain.text import lang_of
+from bot.domain.webhooks import BadSignature
+
+log = logging.getLogger("warroom.web")
+
+MAX_BODY = 512 * 1024
+BEARER = HTTPBearer(auto_error=False, description="WARROOM_API_TOKEN")
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+ReadCallback = Callable[[Mapping[str, str], bytes, str], Callback]
+"""(headers, body, secret in the path or "") -> what the phone says. Raises BadSignature or UserError."""
+
+
+class DiagRequest(BaseModel):
+    """Start a run: a playbook by name, or a YAML document."""
+
+    playbook: str = Field(default="", max_length=80)
+    yaml: str = Field(default="", max_length=256 * 1024)
+    options: dict[str, str] = {}
+    room: str = Field(default=MAIN_ROOM, max_length=200)
+    user: str = Field(default="api", max_length=80)
+
+
+class CommandRequest(BaseModel):
+    """A chat command, as it would be typed."""
+
+    text: str = Field(max_length=8000)
+    user: str = Field(default="api", max_length=80)
+    room: str = Field(default=MAIN_ROOM, max_length=200)
+    lang: str = ""
+
+
+class Links:
+    """Signed one-time links that acknowledge a page."""
+
+    def __init__(self, *, secret: bytes, base_url: str) -> None:
+        self._secret = secret
+        self._base = base_url
+
+    def make(self, key: str) -> str:
+        """The link for a page's key."""
+        return f"{self._base}/ack/{self._sign(key)}/{key}"
+
+    def fits(self, signature: str, key: str) -> bool:
+        """Whether the signature belongs to the key."""
+        return hmac.compare_digest(signature.encode(), self._sign(key).encode())
+
+    def _sign(self, key: str) -> str:
+        return hmac.new(self._secret, f"ack:{key}".encode(), hashlib.sha256).hexdigest()[:40]
+
+
+def make_app(
+    *,
+    service: Service,
+    api_token: str,
+    routes: Sequence[BaseRoute],
+    callbacks: Mapping[str, ReadCallback],
+    phone_reported: Callable[[str, Callback], Awaitable[bool]],
+    links: Links,
+    lifespan: Lifespan,
+) -> FastAPI:
+    """The whole application. `callbacks` are the phone providers by name; `routes` come after ours."""
+    app = FastAPI(
+        title="Warroom",
+        version=__version__,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    _errors(app)
+    _health(app, service)
+    _api(app, service, api_token)
+    _hooks(app, callbacks, phone_reported)
+    _ack_links(app, links, phone_reported)
+    app.router.routes.extend(routes)
+    return app
+
+
+def _errors(app: FastAPI) -> None:
+    """Errors in words: {"error": {"code", "zh", "en"}}, never a stack trace."""
+
+    @app.exception_handler(UserError)
+    async def user_error(_request: Request, exc: UserError) -> JSONResponse:
+        status = 404 if exc.code.startswith("unknown_") else 400
+        return JSONResponse({"error": {"code": exc.code, **exc.text.to_json()}}, status)
+
+    @app.exception_handler(StoreUnavailable)
+    async def away(_request: Request, exc: StoreUnavailable) -> JSONResponse:
+        log.error("database: %s", exc)
+        said = {"code": "store_unavailable", "zh": f"数据库暂不可用：{exc}", "en": f"the database is away: {exc}"}
+        return JSONResponse({"error": said}, 503, headers={"Retry-After": "2"})
+
+    @app.middleware("http")
+    async def bounded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        length = request.headers.get("content-length", "0")
+        if not length.isdigit() or int(length) > MAX_BODY:
+            said = {"code": "too_large", "zh": "请求过大", "en": "the request is too large"}
+            return JSONResponse({"error": said}, 413)
+        return await call_next(request)
+
+
+def _health(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz", include_in_schema=False)
+    async def healthz() -> PlainTextResponse:
+        return PlainTextResponse("ok\n")
+
+    @app.get("/readyz", include_in_schema=False)
+    async def readyz() -> PlainTextResponse:
+        problem = await service.ready()
+        return PlainTextResponse("ok\n" if problem is None else f"{problem}\n", 200 if problem is None else 503)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def metrics() -> PlainTextResponse:
+        agents = service.agents()
+        ready = sum(1 for a in agents if a.state == "ready")
+        lines = [
+            "# HELP warroom_agents Agents known, by state.",
+            "# TYPE warroom_agents gauge",
+            f'warroom_agents{{state="ready"}} {ready}',
+            f'warroom_agents{{state="other"}} {len(agents) - ready}',
+        ]
+        return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
+
+
+def _api(app: FastAPI, service: Service, api_token: str) -> None:
+    async def allowed(shown: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
+        given = shown.credentials if shown else ""
+        if not api_token or not hmac.compare_digest(given.encode(), api_token.encode()):
+            why = "a bearer token is needed: set WARROOM_API_TOKEN to the bot's"
+            raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
+
+    guarded = [Depends(allowed)]
+
+    @app.post("/api/v1/diag", status_code=202, dependencies=guarded)
+    async def diag(asked: DiagRequest) -> dict[str, Any]:
+        """Start a run; follow it under /api/v1/runs/{id}."""
+        run = await service.diag(
+            playbook=asked.playbook, yaml=asked.yaml, options=asked.options, room=asked.room, user=asked.user
+        )
+        return {"run": run, "url": f"/api/v1/runs/{run}"}
+
+    @app.get("/api/v1/runs/{run}", dependencies=guarded)
+    async def run(run: str, wait: float = 0.0) -> dict[str, Any]:
+        """A run: {"run", "finished", "document"}; waits up to `wait` seconds (30 at most) for its end."""
+        found = await service.run(run, wait_s=min(30.0, max(0.0, wait)))
+        if found is None:
+            raise HTTPException(404, f"no run {run}")
+        return {"run": found.id, "finished": found.document is not None, "document": found.document}
+
+    @app.post("/api/v1/commands", dependencies=guarded)
+    async def commands(asked: CommandRequest) -> dict[str, Any]:
+        """Carry out a chat command and wait for what it says."""
+        lang = lang_of(asked.lang) if asked.lang else None
+        return await service.command(asked.text, user=asked.user, room=asked.room, lang=lang)
+
+    @app.get("/api/v1/agents", dependencies=guarded)
+    async def agents() -> list[dict[str, Any]]:
+        """Every agent known."""
+        return [
+            {**a.to_json(), "version": a.version, "last_seen": a.last_seen.isoformat() if a.last_seen else None}
+            for a in service.agents()
+        ]
+
+    @app.get("/api/v1/incidents", dependencies=guarded)
+    async def incidents() -> list[dict[str, Any]]:
+        """Every incident, newest first."""
+        return [_incident(i) for i in await service.incidents()]
+
+    @app.get("/api/v1/incidents/{incident}/timeline", dependencies=guarded)
+    async def timeline(incident: str) -> list[dict[str, Any]]:
+        """What happened, in order."""
+        found = await service.incident(incident)
+        if found is None:
+            raise HTTPException(404, f"no incident {incident}")
+        return [_entry(e) for e in await service.timeline(room=None, incident=found.id)]
+
+
+def _hooks(
+    app: FastAPI,
+    callbacks: Mapping[str, ReadCallback],
+    phone_reported: Callable[[str, Callback], Awaitable[bool]],
+) -> None:
+    async def take(request: Request, name: str, secret: str) -> Response:
+        read = callbacks.get(name)
+        if read is None:
+            return JSONResponse({"error": f"no phone provider {name!r}"}, 404)
+        try:
+            said = read(request.headers, await request.body(), secret)
+        except BadSignature as exc:
+            log.warning("phone callback of %s refused: %s", name, exc)
+            return JSONResponse({"error": str(exc)}, 401)
+        if not await phone_reported(name, said):
+            return JSONResponse({"error": f"no page {said.key!r}"}, 404)
+        return JSONResponse({"result": 0, "errmsg": "OK"})
+
+    @app.post("/hooks/phone/{name}", include_in_schema=False)
+    async def signed(request: Request, name: str) -> Response:
+        return await take(request, name, "")
+
+    @app.post("/hooks/phone/{name}/{secret}", include_in_schema=False)
+    async def by_secret(request: Request, name: str, secret: str) -> Response:
+        return await take(request, name, secret)
+
+
+def _ack_links(app: FastAPI, links: Links, phone_reported: Callable[[str, Callback], Awaitable[bool]]) -> None:
+    """A link previewer must not acknowledge: GET shows a button, only its POST counts."""
+
+    @app.get("/ack/{signature}/{key}", include_in_schema=False)
+    async def ask(signature: str, key: str) -> HTMLResponse:
+        if not links.fits(signature, key):
+            return HTMLResponse("<h1>链接无效 · this link is not valid</h1>", 404)
+        page = (
+            '<!doctype html><html lang="zh"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+            f"<title>{html.escape(key)}</title><h1>{html.escape(key.partition(':')[0])}</h1>"
+            '<form method="post"><button>我来处理 · I have it</button></form></html>'
+        )
+        return HTMLResponse(page)
+
+    @app.post("/ack/{signature}/{key}", include_in_schema=False)
+    async def take(signature: str, key: str) -> HTMLResponse:
+        if not links.fits(signature, key):
+            return HTMLResponse("<h1>链接无效 · this link is not valid</h1>", 404)
+        await phone_reported("link", Callback(key=key, status=CallStatus.ANSWERED, digits=DIGIT_ACK))
+        return HTMLResponse("<h1>已确认 · acknowledged</h1>")
+
+
+def _incident(incident: Incident) -> dict[str, Any]:
+    return {
+        "id": incident.id,
+        "title": incident.title,
+        "severity": incident.severity,
+        "state": incident.state.value,
+        "room": incident.room,
+        "opened_at": incident.opened_at.isoformat(),
+        "opened_by": incident.opened_by,
+        "acked_by": incident.acked_by,
+        "acked_at": incident.acked_at.isoformat() if incident.acked_at else None,
+        "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
+    }
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "seq": entry.seq,
+        "at": entry.at.isoformat(),
+        "kind": entry.kind.value,
+        "actor": entry.actor,
+        "zh": entry.zh,
+        "en": entry.en,
+        "run": entry.run,
+        "data": json.loads(json.dumps(dict(entry.data), default=str)),
+    }

@@ -1,0 +1,152 @@
+"""What the console, the HTTP API and the command line ask of the application."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from bot.app.diag import choose, select, start
+from bot.app.dispatch import handle
+from bot.app.parts import Call, Parts, collecting, say
+from bot.app.plain import plain
+from bot.domain.command import Command
+from bot.domain.errors import PlaybookError, UserError
+from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
+from bot.domain.message import Header, Message, to_json
+from bot.domain.playbook import Playbook
+from bot.domain.probe import Agent
+from bot.domain.text import Lang, Text
+
+MAIN_ROOM = "console:main"
+_SAID = re.compile(r"said-[A-Za-z0-9_-]{6,70}\Z")
+RUN_WAIT_S = 40.0
+
+
+class Service:
+    """One object for everything that is not a chat platform. `read_playbook` parses YAML that comes with a request."""
+
+    def __init__(self, parts: Parts, *, read_playbook: Callable[[str], Playbook]) -> None:
+        self._parts = parts
+        self._read_playbook = read_playbook
+
+    async def prepare(self) -> None:
+        """Make the main room, and say what a restart interrupted."""
+        async with self._parts.store.begin() as tx:
+            if await tx.rooms.get(MAIN_ROOM) is None:
+                title = {"zh": "故障群", "en": "incidents"}[self._parts.lang]
+                await tx.rooms.save(Room(key=MAIN_ROOM, title=title, lang=self._parts.lang))
+
+    async def rooms(self) -> Sequence[Room]:
+        """The console's rooms, the main one first."""
+        async with self._parts.store.begin() as tx:
+            return await tx.rooms.list("console")
+
+    async def messages(self, room_key: str) -> Sequence[tuple[Message, int, datetime]]:
+        """(message, revision, first said at), oldest first."""
+        async with self._parts.store.begin() as tx:
+            return await tx.messages.list(room_key)
+
+    async def say(self, *, room: str, user: str, text: str, message_id: str) -> None:
+        """Take in what somebody typed in the console. Raises UserError for an id that is no browser's."""
+        if not _SAID.match(message_id):
+            raise UserError("bad_message_id", Text("消息编号无效", "the message id is not valid"))
+        await handle(self._parts, text, user=user, room=room, message_id=message_id, echo=True)
+
+    async def timeline(self, *, room: str | None, incident: str | None) -> Sequence[Entry]:
+        """Entries of a room or an incident, in order."""
+        async with self._parts.store.begin() as tx:
+            return await tx.timeline.read(room=room, incident=incident, limit=100_000)
+
+    async def incidents(self) -> Sequence[Incident]:
+        """Newest first."""
+        async with self._parts.store.begin() as tx:
+            return await tx.incidents.list()
+
+    async def incident(self, name: str) -> Incident | None:
+        """One incident by id."""
+        async with self._parts.store.begin() as tx:
+            return await tx.incidents.get(name.upper())
+
+    def agents(self) -> Sequence[Agent]:
+        """Every agent known, lost ones included."""
+        return self._parts.agents.agents()
+
+    async def set_language(self, room: str, lang: Lang) -> None:
+        """Speak this language in the room from now on."""
+        async with self._parts.store.begin() as tx:
+            found = await tx.rooms.get(room)
+            if found is not None:
+                await tx.rooms.save(replace(found, lang=lang))
+
+    async def diag(
+        self, *, playbook: str = "", yaml: str = "", options: Mapping[str, str] | None = None, room: str, user: str
+    ) -> str:
+        """Start a run in a room; returns its id. Raises UserError."""
+        parts = self._parts
+        chosen = self._given(yaml) if yaml else choose(parts, (playbook,) if playbook else ())
+        agents = select(parts, dict(options or {}))
+        text = f"diag {chosen.name}" + "".join(f" {k}={v}" for k, v in (options or {}).items())
+        command = Command(verb="diag", args=(chosen.name,), options=options or {}, raw=text, user=user, room=room)
+        run_id = parts.new_id("run")
+        async with parts.store.begin() as tx:
+            place = await tx.rooms.get(room)
+            if place is None:
+                place = Room(key=room, title=room.partition(":")[2] or room, lang=parts.lang)
+                await tx.rooms.save(place)
+            call = Call(parts=parts, command=command, room=place, at=parts.clock.now())
+            typed = Header(text=Text(f"/{text}", f"/{text}"), tone="info")
+            await say(parts, tx, Message(key=parts.new_id("msg"), room=room, blocks=(typed,), author=user))
+            await call.record(tx, EntryKind.COMMAND, Text(f"/{text}", f"/{text}"))
+            then = await start(call, tx, chosen, agents, run_id=run_id)
+        parts.wake()
+        await then()
+        return run_id
+
+    async def run(self, run_id: str, *, wait_s: float = 0.0) -> Run | None:
+        """A run by id, waiting up to `wait_s` for its end."""
+        await self._parts.jobs.wait(run_id, wait_s)
+        async with self._parts.store.begin() as tx:
+            return await tx.runs.get(run_id)
+
+    async def command(self, text: str, *, user: str, room: str, lang: Lang | None = None) -> dict[str, Any]:
+        """Carry out a chat command and return what was said.
+
+        {"error": code or null, "messages": [{"key", "text", "blocks"}], "run": document or null}
+        """
+        if room.partition(":")[0] not in self._parts.chat:
+            known = ", ".join(self._parts.chat)
+            raise UserError(
+                "unknown_room",
+                Text(
+                    f"房间 “{room}” 不存在；应写成 平台:名字（平台有：{known}）",
+                    f'no room "{room}"; write PLATFORM:NAME ({known})',
+                ),
+            )
+        with collecting() as said:
+            error = await handle(self._parts, text, user=user, room=room)
+        for key in list(dict.fromkeys(said)):
+            await self._parts.jobs.wait(key, RUN_WAIT_S)
+        async with self._parts.store.begin() as tx:
+            place = await tx.rooms.get(room)
+            rows = {m.key: m for m, _, _ in await tx.messages.list(room, limit=500)}
+            runs = [r for r in [await tx.runs.get(key) for key in dict.fromkeys(said)] if r is not None]
+        spoken = lang or (place.lang if place else self._parts.lang)
+        shown = [rows[key] for key in dict.fromkeys(said) if key in rows]
+        return {
+            "error": error.code if error else None,
+            "messages": [{"key": m.key, "text": plain(m.blocks, spoken), "blocks": to_json(m.blocks)} for m in shown],
+            "run": runs[0].document if runs else None,
+        }
+
+    async def ready(self) -> str | None:
+        """Why the bot cannot work, or None."""
+        return await self._parts.store.check()
+
+    def _given(self, yaml: str) -> Playbook:
+        try:
+            return self._read_playbook(yaml)
+        except PlaybookError as exc:
+            raise UserError("bad_playbook", Text(f"剧本有误：{exc}", f"the playbook has a mistake: {exc}")) from exc

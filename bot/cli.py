@@ -1,0 +1,349 @@
+"""The commands. Everything heavy is imported by the command that needs it, so that --help is quick."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Any
+
+from bot import __version__
+from bot.domain.errors import WarroomError
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+EPILOG = """\
+start here:
+  warroom demo                         the whole night on this machine: a console, two regions, a fault
+  warroom serve                        the bot; WARROOM_API_TOKEN and WARROOM_AGENT_TOKEN hold its tokens
+  warroom agent --hub ws://BOT:8800 --name sh-vm --region shanghai --vantage vm
+  warroom diag sms                     ask every vantage point; --format json for scripts
+
+exit status: 0 done, 1 the thing asked for failed, 2 wrong use
+"""
+
+AGENT_EPILOG = """\
+The token comes from WARROOM_AGENT_TOKEN (or the file WARROOM_AGENT_TOKEN_FILE names). Vendor keys for signed
+read-only calls come from WARROOM_TENCENT_SECRET_ID and WARROOM_TENCENT_SECRET_KEY (or ..._FILE); they never
+leave the agent. Without --policy an agent touches public addresses only, captures nothing, and never reaches
+metadata services. A hub with a private CA: WARROOM_HUB_CA_FILE.
+
+examples:
+  warroom agent --hub wss://warroom.example --name sh-vm-1 --region shanghai --vantage vm --env prod
+  warroom agent --hub ws://10.0.0.5:8800 --name sh-pod --region shanghai --vantage pod --cluster tke-prod
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit with its status."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if not hasattr(args, "run"):
+        parser.print_help()
+        raise SystemExit(WRONG_USE)
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=logging.INFO if args.verbose else logging.WARNING,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    for name in ("warroom.agent", "warroom"):
+        logging.getLogger(name).setLevel(logging.DEBUG if args.verbose else logging.INFO)
+    try:
+        status = args.run(args)
+    except WarroomError as exc:
+        print(f"warroom: {exc}", file=sys.stderr)
+        status = WRONG_USE if type(exc).__name__ in ("ConfigError", "PlaybookError") else FAILED
+    except KeyboardInterrupt:
+        status = 130
+    except BrokenPipeError:
+        # Somebody closed the pipe (`| head`): quiet, as other tools are.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = FAILED
+    raise SystemExit(status)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="warroom",
+        description="Ask every vantage point at once, name the cause with its evidence, page until somebody has it.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"warroom {__version__}")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more, to stderr")
+    commands = parser.add_subparsers(metavar="COMMAND", title="commands")
+    _demo(commands)
+    _serve(commands)
+    _agent(commands)
+    _diag(commands)
+    _command(commands)
+    _reads(commands)
+    _playbook(commands)
+    _operate(commands)
+    return parser
+
+
+Commands = Any
+"""argparse's action for sub-commands, which it does not name."""
+
+
+def _add(commands: Commands, name: str, help_: str, run: Callable[[argparse.Namespace], int], epilog: str = "") -> Any:
+    parser = commands.add_parser(
+        name, help=help_, description=help_, epilog=epilog, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _demo(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from bot.lab.demo import Options, demo
+
+        options = Options(
+            fault=args.fault,
+            play=args.play,
+            as_json=args.format == "json",
+            port=args.port,
+            lang=args.lang,
+            folder=args.folder,
+        )
+        return asyncio.run(demo(options))
+
+    parser = _add(
+        commands,
+        "demo",
+        "The night on loopback: console, two regions, real agents, a fault. No root, no accounts.",
+        run,
+        "examples:\n  warroom demo\n  warroom demo --fault firewall_block\n  warroom demo --play --format json\n",
+    )
+    parser.add_argument(
+        "--fault",
+        default="vpc_dns_rate_limited",
+        help="which night (vpc_dns_rate_limited, permission_revoked, firewall_block, vendor_outage_global, "
+        "certificate_expired, healthy, ...; a wrong name lists them all)",
+    )
+    parser.add_argument("--play", action="store_true", help="type /diag, print the answer, exit 0 only if it is right")
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="how --play prints")
+    parser.add_argument("--port", type=int, default=8800, help="console port (default 8800, any free one if taken)")
+    parser.add_argument("--lang", choices=("zh", "en"), default="zh", help="language of the room")
+    parser.add_argument("--folder", type=Path, help="keep the demo's files here (default: a temporary folder)")
+
+
+def _serve(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        return asyncio.run(_serving(args.config))
+
+    parser = _add(
+        commands,
+        "serve",
+        "The bot: agent hub, HTTP API and web console.",
+        run,
+        "Tokens: WARROOM_API_TOKEN (API and console), WARROOM_AGENT_TOKEN (agents), each also as ..._FILE.\n"
+        "Every key of the file can be set as WARROOM_SECTION_KEY.\n",
+    )
+    parser.add_argument("--config", type=Path, help="TOML file (default: warroom.toml if it is there)")
+
+
+async def _serving(path: Path | None) -> int:
+    from bot.adapters.config import load
+    from bot.bootstrap import build, listen
+
+    config = load(path, os.environ)
+    listener, config = listen(config)
+    try:
+        bot = await build(config)
+    except BaseException:
+        listener.close()
+        raise
+    for name in config.not_built:
+        _say(f"{name} is configured, but this version has no {name} adapter yet; the console and the API work")
+    if not config.agent_token:
+        _say("WARROOM_AGENT_TOKEN is not set: no agent can connect")
+    if not config.api_token:
+        _say("WARROOM_API_TOKEN is not set: the API refuses everybody; the console opens with the link below only")
+
+    def ready() -> None:
+        _say(f"warroom {__version__} serves {config.url}")
+        _say(f"console, signed in once within 10 minutes: {bot.login_link()}")
+
+    await bot.serve(listener, on_ready=ready)
+    return DONE
+
+
+def _agent(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from bot.agent.main import AgentOptions
+        from bot.agent.main import run as run_agent
+
+        options = AgentOptions(
+            hub=args.hub,
+            name=args.name,
+            region=args.region,
+            vantage=args.vantage,
+            env=args.env,
+            vpc=args.vpc,
+            cluster=args.cluster,
+            policy=args.policy,
+            state=args.state,
+        )
+        _run(run_agent(options))
+        return DONE
+
+    parser = _add(
+        commands, "agent", "A vantage point: dials out to the bot and probes within its policy.", run, AGENT_EPILOG
+    )
+    parser.add_argument("--hub", required=True, metavar="URL", help="wss://bot[:port] or ws://bot[:port]")
+    parser.add_argument("--name", required=True, help="unique name, shown in the matrix")
+    parser.add_argument("--region", required=True, help="cloud region or site")
+    parser.add_argument("--vantage", required=True, metavar="pod|vm|vm2|outside|...", help="from where it looks")
+    parser.add_argument("--env", default="", help="environment: prod, test, dev")
+    parser.add_argument("--vpc", default="", help="VPC name (default: one per region; vm2 gets a second one)")
+    parser.add_argument("--cluster", default="", help="Kubernetes cluster, for pods")
+    parser.add_argument("--policy", type=Path, metavar="FILE", help="what this agent may touch (YAML)")
+    parser.add_argument("--state", type=Path, metavar="FOLDER", help="where its own key is kept")
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    """On uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    return uvloop.run(work)
+
+
+def _remote(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server", metavar="URL", default="", help="the bot (default: WARROOM_SERVER, else http://127.0.0.1:8800)"
+    )
+
+
+def _format(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--format", choices=("text", "json"), default="text", help="json prints one document on stdout")
+
+
+def _diag(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from bot.remote import diag
+
+        return diag(
+            args.playbook, args.options, server=args.server, timeout_s=args.timeout, as_json=args.format == "json"
+        )
+
+    parser = _add(
+        commands,
+        "diag",
+        "Ask every vantage point about a service and name the most likely cause.",
+        run,
+        "token: WARROOM_API_TOKEN\nexamples:\n  warroom diag sms\n  warroom diag sms region=shanghai --format json\n"
+        "  warroom diag ./my-service.yaml\n",
+    )
+    parser.add_argument("playbook", metavar="PLAYBOOK", help="a name, or a YAML file that is sent along")
+    parser.add_argument("options", nargs="*", metavar="key=value", help="region=, vantage=, env=, vpc=, agent=")
+    parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="give up after so many seconds")
+    _format(parser)
+    _remote(parser)
+
+
+def _command(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from bot.remote import command
+
+        return command(args.text, user=args.as_, room=args.room, server=args.server, as_json=args.format == "json")
+
+    parser = _add(
+        commands,
+        "command",
+        "Carry out a chat command and print what the bot says.",
+        run,
+        'token: WARROOM_API_TOKEN\nexamples:\n  warroom command "/help"\n'
+        '  warroom command "/note COS is down too" --as lin\n',
+    )
+    parser.add_argument("text", metavar='"/COMMAND ..."')
+    parser.add_argument("--as", dest="as_", metavar="USER", default=os.environ.get("USER", "cli"), help="who says it")
+    parser.add_argument("--room", default="console:main", help="where (default console:main)")
+    _format(parser)
+    _remote(parser)
+
+
+def _reads(commands: Commands) -> None:
+    def read(name: str) -> Callable[[argparse.Namespace], int]:
+        def run(args: argparse.Namespace) -> int:
+            from bot import remote
+
+            what = (args.incident,) if name == "timeline" else ()
+            return int(getattr(remote, name)(*what, server=args.server, as_json=args.format == "json"))
+
+        return run
+
+    for name, help_ in (
+        ("agents", "Who is looking, from where, and who is silent."),
+        ("incidents", "Every incident, newest first."),
+        ("timeline", "What happened in an incident, in order."),
+    ):
+        parser = _add(commands, name, help_, read(name), "token: WARROOM_API_TOKEN\n")
+        if name == "timeline":
+            parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
+        _format(parser)
+        _remote(parser)
+
+
+def _playbook(commands: Commands) -> None:
+    def check(args: argparse.Namespace) -> int:
+        from bot.adapters.playbooks import check_file
+        from bot.domain.errors import PlaybookError
+
+        status = DONE
+        for path in args.files:
+            try:
+                print(f"{path}: ok, {check_file(path)}")
+            except PlaybookError as exc:
+                print(exc, file=sys.stderr)
+                status = FAILED
+        return status
+
+    def schema(args: argparse.Namespace) -> int:
+        import json
+
+        from bot.adapters.playbooks import schema as of
+
+        print(json.dumps(of(args.what), ensure_ascii=False, indent=2))
+        return DONE
+
+    parent = commands.add_parser("playbook", help="Check playbooks, or print their JSON Schema.")
+    inner = parent.add_subparsers(metavar="check|schema", required=True)
+    checker = _add(inner, "check", "Check playbooks and hypotheses; says file, line and mistake.", check)
+    checker.add_argument("files", nargs="+", type=Path, metavar="FILE")
+    printer = _add(inner, "schema", "The JSON Schema, for editors.", schema)
+    printer.add_argument("what", nargs="?", choices=("playbook", "hypothesis"), default="playbook")
+
+
+def _operate(commands: Commands) -> None:
+    def upgrade(args: argparse.Namespace) -> int:
+        from bot.operate import upgrade as act
+
+        return asyncio.run(act(args.config))
+
+    def doctor(args: argparse.Namespace) -> int:
+        from bot.operate import doctor as act
+
+        return asyncio.run(act(args.config))
+
+    parent = commands.add_parser("db", help="Create or migrate the database.")
+    inner = parent.add_subparsers(metavar="upgrade", required=True)
+    up = _add(inner, "upgrade", "Bring the database to this version; safe to repeat.", upgrade)
+    up.add_argument("--config", type=Path)
+    parser = _add(commands, "doctor", "Check the configuration and say what to mend.", doctor)
+    parser.add_argument("--config", type=Path)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""`warroom db upgrade` and `warroom doctor`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from bot.adapters.config import Config, load
+from bot.adapters.playbooks import load_hypotheses, load_playbooks
+from bot.adapters.store import SqlStore
+from bot.app.resources import data_folder
+from bot.domain.errors import StoreUnavailable, WarroomError
+
+
+async def upgrade(path: Path | None) -> int:
+    """Migrate; says what was done."""
+    config = load(path, os.environ)
+    store = SqlStore(config.database_url)
+    try:
+        await store.upgrade()
+        problem = await store.check()
+    except StoreUnavailable as exc:
+        problem = str(exc)
+    finally:
+        await store.close()
+    print(f"database: {problem or 'up to date'}", file=sys.stderr if problem else sys.stdout)
+    return 1 if problem else 0
+
+
+async def doctor(path: Path | None) -> int:
+    """Check everything that can be checked without serving; exit 1 when something must be mended."""
+    config = load(path, os.environ)
+    problems = 0
+    for good, line in [
+        (True, f"configuration: {path or 'warroom.toml or defaults'}"),
+        await _database(config),
+        _playbooks(config),
+        (
+            bool(config.api_token),
+            "WARROOM_API_TOKEN: " + ("set" if config.api_token else "not set; API and sign-in need it"),
+        ),
+        (
+            bool(config.agent_token),
+            "WARROOM_AGENT_TOKEN: " + ("set" if config.agent_token else "not set; no agent can connect"),
+        ),
+        (True, "phones: " + (", ".join(p.name for p in config.pagers) or "none configured; /page cannot call anybody")),
+        _callbacks(config),
+    ]:
+        print(f"{'ok  ' if good else 'MEND'} {line}")
+        problems += not good
+    for name in config.not_built:
+        print(f"note {name}: configured, but this version has no adapter for it yet")
+    return 1 if problems else 0
+
+
+async def _database(config: Config) -> tuple[bool, str]:
+    store = SqlStore(config.database_url)
+    try:
+        problem = await store.check()
+    finally:
+        await store.close()
+    return problem is None, f"database: {problem or 'reachable, migrated, writable'}"
+
+
+def _playbooks(config: Config) -> tuple[bool, str]:
+    try:
+        folder = config.playbooks or data_folder("playbooks")
+        names = load_playbooks(folder)
+        causes = load_hypotheses(folder)
+    except WarroomError as exc:
+        return False, f"playbooks: {exc}"
+    return bool(names), f"playbooks: {', '.join(names)} and {len(causes)} hypotheses"
+
+
+def _callbacks(config: Config) -> tuple[bool, str]:
+    if not config.pagers or config.public_url:
+        return True, f"public address: {config.public_url or 'none'}"
+    return True, (
+        "public address: none; phone providers cannot report pressed keys, so people must acknowledge in the chat "
+        "(set server.public_url)"
+    )

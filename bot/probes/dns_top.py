@@ -1,0 +1,119 @@
+"""`dns_top`: who asks how much of DNS here, for a few seconds. Opt-in by the agent's policy."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bot.domain.failure import Failure
+from bot.domain.probe import Json, Outcome
+from bot.probes import query_log
+from bot.probes.base import ProbeContext, failed
+from bot.probes.params import Reader
+from bot.probes.query_log import Line
+
+TOP = 10
+MAX_CLIENTS = 10_000
+MAX_NAMES = 20_000
+"""Bounds of memory under a flood of spoofed clients or random names; counts of queries stay exact."""
+
+
+@dataclass(slots=True)
+class Client:
+    """What one address asked."""
+
+    queries: int = 0
+    replies: int = 0
+    nxdomain: int = 0
+    names: set[int] = field(default_factory=set)
+
+
+class Tally:
+    """Counts by client."""
+
+    def __init__(self) -> None:
+        self.clients: dict[str, Client] = {}
+        self.queries = 0
+
+    def take(self, line: Line) -> None:
+        """Count one query or reply."""
+        self.queries += line.query
+        client = self.clients.get(line.client)
+        if client is None:
+            if len(self.clients) >= MAX_CLIENTS:
+                return
+            client = self.clients[line.client] = Client()
+        client.queries += line.query
+        if line.query and len(client.names) < MAX_NAMES:
+            client.names.add(hash(line.name))
+        if line.nxdomain is not None:
+            client.replies += 1
+            client.nxdomain += line.nxdomain
+
+    def rows(self, seconds: float) -> list[dict[str, Json]]:
+        """The busiest clients: address, qps, share, distinct, nxdomain_share (null where no reply was seen)."""
+        busiest = sorted(self.clients.items(), key=lambda item: (-item[1].queries, item[0]))
+        return [
+            {
+                "address": address,
+                "qps": round(c.queries / seconds, 1),
+                "share": round(c.queries / self.queries, 4),
+                "distinct": len(c.names),
+                "nxdomain_share": round(c.nxdomain / c.replies, 4) if c.replies else None,
+            }
+            for address, c in busiest[:TOP]
+            if c.queries
+        ]
+
+
+async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+    """Watch for `seconds`. detail: qps, seconds, source, clients (top 10). Nothing is sent."""
+    read = Reader(params)
+    seconds = read.integer("seconds", 3, low=1, high=15)
+    wanted = read.choice("source", ("auto", "capture", "query_log"), "auto")
+    port = read.port(default=53)
+    read.done()
+    lacking: list[str] = []
+    # The log of a resolver knows all of its clients, a capture only those that pass this machine.
+    for source in ("query_log", "capture") if wanted == "auto" else (wanted,):
+        why = await _watch(source, seconds, port, ctx)
+        if isinstance(why, Outcome):
+            return why
+        lacking.append(why)
+    return failed(Failure.NOT_PERMITTED, reason="; ".join(lacking), lacking=lacking)
+
+
+async def _watch(source: str, seconds: int, port: int, ctx: ProbeContext) -> Outcome | str:
+    tally, dropped = Tally(), 0
+    try:
+        if source == "query_log":
+            if ctx.query_log is None:
+                return "query_log: the agent's policy names none"
+            await query_log.follow(ctx.query_log.path, ctx.query_log.format, seconds, tally.take)
+        else:
+            if not ctx.capture:
+                return "capture: the agent's policy does not allow it (capture: true)"
+            from bot.probes import capture
+
+            dropped = await capture.watch(port, seconds, tally.take)
+    except OSError as exc:
+        code = errno.errorcode.get(exc.errno or 0, "?")
+        needs = "the agent may not read the file" if source == "query_log" else "the agent lacks CAP_NET_RAW"
+        return f"{source}: {needs} ({code})"
+    except AttributeError:
+        return f"{source}: this system has no packet sockets"
+    return _outcome(tally, source, seconds, dropped)
+
+
+def _outcome(tally: Tally, source: str, seconds: int, dropped: int) -> Outcome:
+    detail: dict[str, Json] = {
+        "tries": 1,
+        "qps": round(tally.queries / seconds, 1),
+        "seconds": seconds,
+        "source": source,
+        "clients": tally.rows(seconds),
+    }
+    if dropped:
+        detail["dropped"] = dropped
+    return Outcome(ok=True, success_rate=1.0, detail=detail)

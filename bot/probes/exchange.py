@@ -1,0 +1,201 @@
+"""One HTTP exchange with its phases, for every probe that speaks HTTP. No redirect is followed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
+from statistics import median
+from typing import TYPE_CHECKING
+
+from bot.domain.failure import Failure, FaultOf, Phase
+from bot.domain.probe import Json
+from bot.probes import certificate, dial, names
+from bot.probes.base import ProbeContext
+from bot.probes.classify import CAUGHT, Classified, Closed, classify
+from bot.probes.params import Url
+from bot.probes.stream import Plain, Stream, Tls, trusting
+from bot.probes.trace import Trace
+from bot.probes.tries import Try
+
+if TYPE_CHECKING:
+    import h11
+
+MAX_BODY = 64 * 1024
+"""Bytes of a body that are read; the rest is left on the wire."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What to send. `address` pins the connection: DNS is not asked, SNI and Host stay those of the URL."""
+
+    url: Url
+    method: str = "GET"
+    address: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """What came back; header names are in lower case, `date_skew_ms` is the server's Date minus our clock."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    date_skew_ms: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Exchange:
+    """One exchange. Without a reply there is a failure; with one the caller judges it."""
+
+    reply: Reply | None = None
+    failure: Failure | None = None
+    fault: FaultOf | None = None
+    reason: str = ""
+    address: str = ""
+    done_ms: Mapping[str, float] = field(default_factory=dict)
+    spent_ms: Mapping[str, float] = field(default_factory=dict)
+    total_ms: float = 0.0
+
+    def judged(self, failure: Failure | None, **extra: object) -> Try:
+        """The exchange as one try, with the caller's judgement of the reply."""
+        worst = self.failure or failure
+        row: dict[str, object] = {
+            "ms": round(self.total_ms, 3),
+            "status": self.reply.status if self.reply else None,
+            "failure": worst.value if worst else None,
+            "address": self.address,
+            "timings_ms": {k: round(v, 3) for k, v in {**self.spent_ms, **self.done_ms}.items()},
+            **({"reason": self.reason} if self.reason else {}),
+            **extra,
+        }
+        total = {"total": self.total_ms}
+        done = {**self.done_ms, **({} if self.failure else total)}
+        spent = {**self.spent_ms, **(total if self.failure else {})}
+        return Try(failure=worst, fault=self.fault, timings_ms=done, spent_ms=spent, row=row)
+
+
+async def exchange(kind: str, request: Request, ctx: ProbeContext, timeout_s: float, *, turn: int = 0) -> Exchange:
+    """Resolve, connect, shake hands, ask and read, all within `timeout_s`. Raises Denied and BadParams only."""
+    trusted = trusting(ctx.ca_file) if request.url.scheme == "https" else None
+    trace, seen = Trace(), Exchange()
+    dialled = [request.address or ""]
+    try:
+        async with asyncio.timeout(timeout_s):
+            dialled[0] = await _address(request, ctx, trace, timeout_s, turn)
+            trace.begin(Phase.TCP)
+            connected = await dial.connect(kind, dialled[0], request.url.port, ctx)
+            trace.end(connected.ms)
+            with contextlib.closing(connected.sock):
+                trace.begin(Phase.HTTP if trusted is None else Phase.TLS)
+                stream: Stream = Plain(connected.held())
+                if trusted is not None:
+                    stream = tls = Tls(connected.sock, trusted, request.url.host)
+                    await tls.shake()
+                    trace.end()
+                trace.begin(Phase.HTTP)
+                seen = replace(seen, reply=await _talk(stream, request, trace))
+    except CAUGHT as exc:
+        why = classify(exc, trace.phase)
+        seen = replace(seen, failure=why.failure, fault=why.fault, reason=why.reason)
+    return replace(seen, address=dialled[0], done_ms=trace.done_ms, spent_ms=trace.spent(), total_ms=trace.total())
+
+
+async def _address(request: Request, ctx: ProbeContext, trace: Trace, timeout_s: float, turn: int) -> str:
+    if request.address:
+        return request.address
+    with contextlib.suppress(ValueError):
+        return str(ipaddress.ip_address(request.url.host))
+    trace.begin(Phase.DNS)
+    found = await names.lookup(request.url.host, ctx, timeout_s, turn=turn)
+    trace.end()
+    return found[0]
+
+
+async def _talk(stream: Stream, request: Request, trace: Trace) -> Reply:
+    import h11
+
+    try:
+        return await _converse(h11.Connection(h11.CLIENT), stream, request, trace)
+    except h11.RemoteProtocolError as exc:
+        raise Classified(Failure.HTTP_PROTOCOL, reason=str(exc)[:200]) from exc
+
+
+async def _converse(connection: h11.Connection, stream: Stream, request: Request, trace: Trace) -> Reply:
+    import h11
+
+    await stream.send(_written(connection, request))
+    response: h11.Response | None = None
+    body, local = b"", 0.0
+    while len(body) < MAX_BODY:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            received = await stream.receive()
+            if not received and response is None:
+                raise Closed
+            if not local:
+                local = time.time()
+                trace.end()
+            connection.receive_data(received)
+        elif isinstance(event, h11.Response):
+            response = event
+        elif isinstance(event, h11.Data):
+            body += event.data
+        elif not isinstance(event, h11.InformationalResponse):
+            break
+    if response is None:
+        raise Closed
+    fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
+    skew = _skew(fields.get("date"), local)
+    return Reply(status=response.status_code, headers=fields, body=body[:MAX_BODY], date_skew_ms=skew)
+
+
+def _written(connection: h11.Connection, request: Request) -> bytes:
+    import h11
+
+    headers = [("host", request.url.authority), ("user-agent", "warroom-probe"), ("accept", "*/*")]
+    headers += [("accept-encoding", "identity"), ("connection", "close"), *request.headers.items()]
+    if request.body:
+        headers.append(("content-length", str(len(request.body))))
+    data = connection.send(h11.Request(method=request.method, target=request.url.target, headers=headers)) or b""
+    if request.body:
+        data += connection.send(h11.Data(data=request.body)) or b""
+    return data + (connection.send(h11.EndOfMessage()) or b"")
+
+
+def _skew(date: str | None, local: float) -> float | None:
+    """The server's Date (whole seconds, RFC 9110 6.6.1) minus our clock at the first byte, in ms."""
+    try:
+        return round((parsedate_to_datetime(date).timestamp() - local) * 1000, 0) if date else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+async def certificate_of(
+    kind: str, request: Request, tries: Sequence[Try], ctx: ProbeContext
+) -> Mapping[str, Json] | None:
+    """The certificate that did not verify in one of these tries, read once more; None when all verified."""
+    for one in tries:
+        if one.failure in certificate.UNVERIFIED:
+            address, url = str(one.row["address"]), request.url
+            return await certificate.shown(kind, address, url.port, url.host, ctx, timeout_s=2.0)
+    return None
+
+
+def common(seen: Sequence[Exchange]) -> dict[str, Json]:
+    """What the last reply of several exchanges says: status, address, date_skew_ms, reason."""
+    replies = [e.reply for e in seen if e.reply]
+    skews = [r.date_skew_ms for r in replies if r.date_skew_ms is not None]
+    reasons = [e.reason for e in seen if e.reason]
+    return {
+        "status": replies[-1].status if replies else None,
+        "address": next((e.address for e in reversed(seen) if e.address), None),
+        "date_skew_ms": median(skews) if skews else None,
+        **({"reason": reasons[-1]} if reasons else {}),
+    }

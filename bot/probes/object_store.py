@@ -1,0 +1,49 @@
+"""`object_store`: HEAD of a bucket. A private bucket that says 403 is reachable and healthy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bot.domain.failure import Failure
+from bot.domain.probe import Json, Outcome
+from bot.probes.base import ProbeContext
+from bot.probes.exchange import Exchange, Reply, Request, certificate_of, common, exchange
+from bot.probes.params import Reader
+from bot.probes.tries import Try, spaced, summarise
+
+MARKS = {"cos": ("x-cos-request-id", "x-cos-trace-id"), "s3": ("x-amz-request-id", "x-amz-id-2")}
+"""Response headers that only the vendor itself sets (Tencent COS and AWS S3, common response headers)."""
+CODES = {"cos": "x-cos-error-code", "s3": "x-amz-error-code"}
+
+
+async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+    """HEAD `tries` times. timings_ms as http. detail: as http, with `code`, the vendor's own where it gives one."""
+    read = Reader(params)
+    vendor = read.choice("vendor", MARKS)
+    request = Request(url=read.url(), method="HEAD", address=read.optional_address())
+    tries = read.integer("tries", 1, low=1, high=50)
+    spacing_s = read.seconds("spacing_ms", 100, low=0)
+    timeout_s = read.seconds("timeout_ms", 4000)
+    read.done()
+    seen: list[Exchange] = []
+
+    async def one(index: int) -> Try:
+        found = await exchange("object_store", request, ctx, timeout_s, turn=index)
+        seen.append(found)
+        return found.judged(judge(found.reply, vendor) if found.reply else None)
+
+    results = await spaced(tries, spacing_s, one)
+    detail = common(seen)
+    certificate = await certificate_of("object_store", request, results, ctx)
+    if certificate:
+        detail["certificate"] = certificate
+    reply = next((e.reply for e in reversed(seen) if e.reply), None)
+    return summarise(results, **detail, vendor=vendor, code=reply.headers.get(CODES[vendor]) if reply else None)
+
+
+def judge(reply: Reply, vendor: str) -> Failure | None:
+    """None when the store itself has answered: success, or a refusal that carries the vendor's own headers."""
+    theirs = any(mark in reply.headers for mark in MARKS[vendor])
+    if 200 <= reply.status < 300 or (theirs and reply.status in (301, 307, 400, 403, 404)):
+        return None
+    return Failure.HTTP_STATUS

@@ -1,0 +1,45 @@
+"""Kernel time stamps of datagrams: a busy event loop lies by milliseconds, the kernel does not.
+
+Linux Documentation/networking/timestamping.rst. Where the kernel gives none, callers use their own clock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+
+_SO_TIMESTAMPING = 37  # asm-generic/socket.h; not exported by Python 3.11
+_TX_SOFTWARE, _RX_SOFTWARE, _SOFTWARE, _OPT_TSONLY = 1 << 1, 1 << 3, 1 << 4, 1 << 11
+_TIMESPEC = struct.Struct("@qq")
+_ROOM = 512
+
+
+def enable(sock: socket.socket) -> None:
+    """Ask for software stamps in both directions."""
+    with contextlib.suppress(OSError):
+        flags = _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE | _OPT_TSONLY
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, flags)
+
+
+def receive(sock: socket.socket, size: int = 4096) -> tuple[bytes, int | None]:
+    """One datagram and when the kernel got it (ns since the epoch). Raises BlockingIOError or OSError."""
+    data, ancillary, _, _ = sock.recvmsg(size, _ROOM)
+    return data, _stamp(ancillary)
+
+
+def sent(sock: socket.socket) -> int | None:
+    """When the kernel handed the last datagram to the device (ns since the epoch), if it has said so yet."""
+    try:
+        _, ancillary, _, _ = sock.recvmsg(1, _ROOM, socket.MSG_ERRQUEUE)
+    except OSError:
+        return None
+    return _stamp(ancillary)
+
+
+def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING and len(data) >= _TIMESPEC.size:
+            seconds, nanos = _TIMESPEC.unpack_from(data)
+            return int(seconds * 1_000_000_000 + nanos) or None
+    return None

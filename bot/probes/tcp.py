@@ -1,0 +1,48 @@
+"""`tcp`: connect and hang up."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bot.domain.failure import Phase
+from bot.domain.probe import Json, Outcome
+from bot.probes import dial
+from bot.probes.base import ProbeContext
+from bot.probes.classify import CAUGHT, classify
+from bot.probes.params import Reader
+from bot.probes.tries import Try, spaced, summarise
+
+
+async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+    """Connect `tries` times. timings_ms: tcp. detail: tries, ok, failures, address, port, retransmits, each."""
+    read = Reader(params)
+    address, port = read.address(), read.port()
+    tries = read.integer("tries", 1, low=1, high=50)
+    spacing_s = read.seconds("spacing_ms", 100, low=0)
+    timeout_s = read.seconds("timeout_ms", 2000)
+    read.done()
+    results = await spaced(tries, spacing_s, lambda _: one("tcp", address, port, ctx, timeout_s))
+    outcome = summarise(results, address=address, port=port)
+    retransmits = sum(int(t.row.get("retransmits", 0)) for t in results)
+    return replace(outcome, detail={**outcome.detail, "retransmits": retransmits})
+
+
+async def one(kind: str, address: str, port: int, ctx: ProbeContext, timeout_s: float) -> Try:
+    """One connection attempt."""
+    began = time.perf_counter()
+    try:
+        async with asyncio.timeout(timeout_s):
+            connected = await dial.connect(kind, address, port, ctx)
+        with contextlib.closing(connected.sock):
+            connected.held()
+    except CAUGHT as exc:
+        why = classify(exc, Phase.TCP)
+        spent = (time.perf_counter() - began) * 1000
+        failed: dict[str, Json] = {"ms": round(spent, 3), "failure": why.failure.value}
+        return Try(failure=why.failure, fault=why.fault, spent_ms={"tcp": spent}, row=failed)
+    row: dict[str, Json] = {"ms": round(connected.ms, 3), "failure": None, "retransmits": connected.retransmits}
+    return Try(timings_ms={"tcp": connected.ms}, row=row)

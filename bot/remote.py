@@ -1,0 +1,174 @@
+"""The command line as a client of a running bot: JSON on stdout and nothing else, progress on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from bot.domain.errors import ConfigError, WarroomError
+from bot.domain.text import percent
+
+DONE, FAILED, WRONG_USE = 0, 1, 2
+
+
+class RemoteError(WarroomError):
+    """The bot refused or could not be reached; the message says why and what to do."""
+
+
+class Remote:
+    """A running bot. `server` "" takes WARROOM_SERVER, else the default address."""
+
+    def __init__(self, server: str = "", *, timeout_s: float = 60.0) -> None:
+        self._url = (server or os.environ.get("WARROOM_SERVER") or "http://127.0.0.1:8800").rstrip("/")
+        self._client = httpx.Client(
+            base_url=self._url, headers={"Authorization": f"Bearer {_token()}"}, timeout=timeout_s, trust_env=False
+        )
+
+    def get(self, path: str, **params: Any) -> Any:
+        """GET as JSON. Raises RemoteError."""
+        return self._call("GET", path, params=params)
+
+    def post(self, path: str, body: Any) -> Any:
+        """POST JSON, get JSON. Raises RemoteError."""
+        return self._call("POST", path, json=body)
+
+    def _call(self, method: str, path: str, **kwargs: Any) -> Any:
+        try:
+            answer = self._client.request(method, path, **kwargs)
+        except httpx.TimeoutException as exc:
+            raise RemoteError(f"{self._url} did not answer in time") from exc
+        except httpx.InvalidURL as exc:
+            raise ConfigError(f"--server {self._url!r} is no URL: {exc}") from exc
+        except (httpx.TransportError, httpx.UnsupportedProtocol) as exc:
+            raise RemoteError(
+                f"no bot at {self._url} ({exc}); start one with `warroom serve`, or name it with --server URL"
+            ) from exc
+        if answer.is_success:
+            return answer.json()
+        raise RemoteError(_reason(answer))
+
+
+def diag(playbook: str, options: Sequence[str], *, server: str, timeout_s: float, as_json: bool) -> int:
+    """`warroom diag`."""
+    asked: dict[str, Any] = {"options": _options(options), "user": os.environ.get("USER", "cli")}
+    if playbook.endswith((".yaml", ".yml")) or "/" in playbook:
+        try:
+            asked["yaml"] = Path(playbook).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as exc:
+            raise ConfigError(f"{playbook}: {exc}") from exc
+    else:
+        asked["playbook"] = playbook
+    began = time.monotonic()
+    remote = Remote(server, timeout_s=max(35.0, timeout_s))
+    run = remote.post("/api/v1/diag", asked)["run"]
+    print(f"{run}: asking every vantage point ...", file=sys.stderr)
+    while True:
+        left = timeout_s - (time.monotonic() - began)
+        found = remote.get(f"/api/v1/runs/{run}", wait=max(0.1, min(25.0, left)))
+        if found["finished"]:
+            break
+        if left <= 0:
+            raise RemoteError(f"no answer within {timeout_s:.0f} s; the run goes on as {run}")
+    document = found["document"]
+    print(json.dumps(document, ensure_ascii=False, indent=2) if as_json else summary(document))
+    return DONE
+
+
+def summary(document: dict[str, Any]) -> str:
+    """A diag document as a few lines: the answer, why, what to do, what is missing."""
+    lines = [document["headline"], f"  /diag {document['playbook']} · {document['took_s']:.1f} s"]
+    lines += [f"  · {reason}" for reason in document["why"]]
+    for hypothesis in document["hypotheses"]:
+        if hypothesis["id"] in document["verdict"] and hypothesis["remedy"]:
+            lines.append(f"  → {hypothesis['remedy']}  ({hypothesis['owner']})")
+    culprit = document["culprit"]
+    if culprit:
+        lines.append(f"  culprit: {culprit.get('address')}  {culprit.get('qps', 0):,.0f} queries/s")
+    lines += [f"  {percent(h['share']):>5}  {h['id']}" for h in document["hypotheses"][:4] if h["share"] >= 0.01]
+    lines.append(f"  missing: {'; '.join(document['missing']) or '-'}")
+    return "\n".join(lines)
+
+
+def command(text: str, *, user: str, room: str, server: str, as_json: bool) -> int:
+    """`warroom command`."""
+    answer = Remote(server).post("/api/v1/commands", {"text": text, "user": user, "room": room})
+    if as_json:
+        print(json.dumps(answer, ensure_ascii=False, indent=2))
+    else:
+        print("\n\n".join(m["text"] for m in answer["messages"]))
+    return FAILED if answer["error"] else DONE
+
+
+def agents(*, server: str, as_json: bool) -> int:
+    """`warroom agents`."""
+    rows = Remote(server).get("/api/v1/agents")
+    _table(rows, ("state", "name", "region", "vantage", "vpc", "cluster", "env", "last_seen"), as_json=as_json)
+    return DONE
+
+
+def incidents(*, server: str, as_json: bool) -> int:
+    """`warroom incidents`."""
+    rows = Remote(server).get("/api/v1/incidents")
+    _table(rows, ("id", "state", "severity", "opened_at", "acked_by", "title"), as_json=as_json)
+    return DONE
+
+
+def timeline(incident: str, *, server: str, as_json: bool) -> int:
+    """`warroom timeline INCIDENT`."""
+    rows = Remote(server).get(f"/api/v1/incidents/{incident}/timeline")
+    shown = "en" if os.environ.get("LANG", "").startswith("en") else "zh"
+    _table(rows, ("at", "kind", "actor", shown), as_json=as_json)
+    return DONE
+
+
+def _table(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return
+    cells = [[str(row.get(c) if row.get(c) is not None else "-") for c in columns] for row in rows]
+    widths = [max(len(r[i]) for r in [list(columns), *cells]) for i in range(len(columns))]
+    for row in [list(columns), *cells]:
+        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+
+
+def _options(words: Sequence[str]) -> dict[str, str]:
+    for word in words:
+        if "=" not in word:
+            raise ConfigError(f"{word!r} is no option; write key=value, such as region=shanghai")
+    return dict(word.split("=", 1) for word in words)
+
+
+def _token() -> str:
+    token = os.environ.get("WARROOM_API_TOKEN", "").strip()
+    file = os.environ.get("WARROOM_API_TOKEN_FILE", "")
+    if not token and file:
+        try:
+            token = Path(file).read_text(encoding="utf-8").strip()
+        except OSError as exc:
+            raise ConfigError(f"WARROOM_API_TOKEN_FILE {file}: {exc.strerror}") from exc
+    if not token:
+        raise ConfigError("WARROOM_API_TOKEN is not set; it must be the token the bot runs with")
+    if not token.isascii():
+        raise ConfigError("WARROOM_API_TOKEN has characters outside ASCII")
+    return token
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        body = answer.json()
+    except ValueError:
+        return f"the bot answered HTTP {answer.status_code}"
+    error = body.get("error") if isinstance(body, dict) else None
+    if isinstance(error, dict):
+        return str(error.get("en") or error)
+    detail = body.get("detail") if isinstance(body, dict) else body
+    if isinstance(detail, list) and detail:
+        return "; ".join(f"{'.'.join(str(p) for p in d.get('loc', ()))}: {d.get('msg')}" for d in detail[:3])
+    return str(error or detail)

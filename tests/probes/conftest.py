@@ -1,0 +1,56 @@
+"""What the probe tests share: a certificate authority, an agent's context by policy, a resolver."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bot.agent.policy import load_policy
+from bot.lab.pki import Authority
+from bot.probes.base import ProbeContext
+from tests.needs import need_tool
+from tests.probes.servers import HOST, unbound
+
+LOOPBACK = "allow: [{network: 127.0.0.0/8}, {network: '::1/128'}]\n"
+MakeContext = Callable[..., ProbeContext]
+
+
+@dataclass
+class Resolver:
+    """The unbound the tests ask."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@pytest.fixture(scope="session")
+def authority() -> Authority:
+    """The CA that the agents of these tests trust."""
+    return Authority()
+
+
+@pytest.fixture
+def context(tmp_path: Path, authority: Authority) -> MakeContext:
+    """Make a context from a real policy file; loopback is allowed unless `policy` says otherwise."""
+
+    def make(more: str = "", *, policy: str = LOOPBACK, **environ: str) -> ProbeContext:
+        (tmp_path / "ca.pem").write_bytes(authority.certificate)
+        path = tmp_path / "policy.yaml"
+        path.write_text(f"{policy}tls: {{ca_file: ca.pem}}\n{more}")
+        return load_policy(path).context(environ)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def resolver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resolver]:
+    """One unbound for the session."""
+    need_tool("unbound")
+    with unbound(HOST, tmp_path_factory.mktemp("unbound")) as port:
+        yield Resolver(HOST, port)
