@@ -71,7 +71,9 @@ class WebhookPager:
         await self._client.aclose()
 
     async def _post(self, page: Page) -> str:
-        body = json.dumps(document(page), ensure_ascii=False).encode("utf-8", "replace")
+        # The page names the hook's folder; which provider takes it is known only here.
+        own = f"{page.callback_url}{self._name}" if page.callback_url.endswith("/") else page.callback_url
+        body = json.dumps({**document(page), "callback_url": own}, ensure_ascii=False).encode("utf-8", "replace")
         key = header_key(page.key)
         signed = headers(self._secret, id=key, timestamp=int(self._now()), body=body)
         sent = {**signed, "idempotency-key": key, "content-type": "application/json"}

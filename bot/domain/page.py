@@ -30,7 +30,10 @@ class CallStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """One call to one person. `key` reads incident:step:target:attempt and is the idempotency key."""
+    """One call to one person. `key` reads incident:step:target:attempt and is the idempotency key.
+
+    A `callback_url` that ends in "/" gets the name of the provider that makes the call.
+    """
 
     key: str
     incident: str

@@ -1,0 +1,1 @@
+"""The web console: chat, incidents, timeline and agents in the browser, live and without a build step."""

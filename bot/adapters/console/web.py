@@ -1,0 +1,224 @@
+"""The console's pages and the calls its scripts make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+
+from bot.adapters.console.backend import ConsoleBackend
+from bot.adapters.console.events import stream
+from bot.adapters.console.guard import problem
+from bot.adapters.console.platform import ConsolePlatform
+from bot.adapters.console.render import Renderer, script_words
+from bot.adapters.console.sessions import COOKIE, Sessions
+from bot.adapters.console.words import WORDS
+from bot.domain.command import MAX_LENGTH
+from bot.domain.incident import Incident, IncidentState, Room
+from bot.domain.text import LANGS, Lang, Text, lang_of
+
+LANG_COOKIE = "warroom_lang"
+ID_LENGTH = 80
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What differs between installations. `playbooks` are offered while typing: (name, title)."""
+
+    lang: Lang = "zh"
+    lab: bool = False
+    secure: bool = False
+    """Set the cookies for HTTPS only."""
+    playbooks: Callable[[], Sequence[tuple[str, Text]]] = lambda: ()
+    stopping: Callable[[], bool] = lambda: False
+    """Says that the server wants to stop; open event streams end within a second."""
+    now: Callable[[], datetime] = lambda: datetime.now(UTC)
+
+
+class Web:
+    """The endpoints; `routes` says where they live and who may call them."""
+
+    def __init__(
+        self, *, backend: ConsoleBackend, platform: ConsolePlatform, sessions: Sessions, renderer: Renderer, look: Look
+    ) -> None:
+        self._backend = backend
+        self._platform = platform
+        self._sessions = sessions
+        self._renderer = renderer
+        self._look = look
+
+    async def chat(self, request: Request) -> Response:
+        """GET /?room=: the room with its messages."""
+        rooms = await self._backend.rooms()
+        wanted = request.query_params.get("room")
+        room = next((r for r in rooms if r.key == wanted), None)
+        if wanted and room is None:
+            return self._nothing(request, WORDS["no_room"])
+        room = room or (rooms[0] if rooms else None)
+        lang = room.lang if room else self._lang(request)
+        rows = await self._backend.messages(room.key) if room else ()
+        articles = [self._renderer.message(*row, lang) for row in rows]
+        playbooks = [(f"/diag {name}", title) for name, title in self._look.playbooks()]
+        return await self._page(
+            request,
+            "chat.html",
+            lang,
+            room=room,
+            articles=articles,
+            playbooks=playbooks,
+            lab=self._look.lab,
+        )
+
+    async def rail(self, request: Request) -> Response:
+        """GET /console/rail?room=: the list of rooms and open incidents, as HTML."""
+        lang = lang_of(request.query_params.get("lang", ""), self._look.lang)
+        values = await self._rail_values(request)
+        return HTMLResponse(self._renderer.page("rail.html", lang, **values))
+
+    async def incidents(self, request: Request) -> Response:
+        """GET /incidents: all of them, newest first."""
+        found = await self._backend.incidents()
+        return await self._live_page(request, "incidents", self._lang(request), incidents=found)
+
+    async def incident(self, request: Request) -> Response:
+        """GET /incidents/{id}: its facts and its timeline."""
+        name = request.path_params["id"]
+        incident = next((i for i in await self._backend.incidents() if i.id == name), None)
+        if incident is None:
+            return self._nothing(request, Text(f"没有故障 {name}", f"there is no incident {name}"))
+        entries = await self._backend.timeline(room=None, incident=incident.id)
+        room = await self._room(incident.room)
+        return await self._live_page(
+            request,
+            "incident",
+            self._lang(request, room),
+            incident=incident,
+            lasted=self._lasted(incident),
+            room=room,
+            entries=self._renderer.entries(entries, start=incident.opened_at),
+        )
+
+    async def timeline(self, request: Request) -> Response:
+        """GET /timeline?room=: everything recorded in a room."""
+        rooms = await self._backend.rooms()
+        key = request.query_params.get("room") or (rooms[0].key if rooms else "")
+        room = next((r for r in rooms if r.key == key), None)
+        if room is None and request.query_params.get("room"):
+            return self._nothing(request, WORDS["no_room"])
+        entries = await self._backend.timeline(room=key, incident=None) if room else ()
+        lang = self._lang(request, room)
+        return await self._live_page(request, "timeline", lang, room=room, entries=self._renderer.entries(entries))
+
+    async def agents(self, request: Request) -> Response:
+        """GET /agents: every vantage point and how it is."""
+        return await self._live_page(request, "agents", self._lang(request), agents=self._backend.agents())
+
+    async def messages(self, request: Request) -> Response:
+        """GET /console/rooms/{room}/messages: [{key, rev, at, html, author}], oldest first."""
+        room = await self._room(request.path_params["room"])
+        if room is None:
+            return problem(404, WORDS["no_room"])
+        rows = await self._backend.messages(room.key)
+        return JSONResponse([self._renderer.row(*row, room.lang) for row in rows])
+
+    async def say(self, request: Request) -> Response:
+        """POST /console/rooms/{room}/say {text, id}: 202 once it is taken in."""
+        given = await _object(request)
+        text, message_id = given.get("text"), given.get("id")
+        if not (isinstance(text, str) and isinstance(message_id, str) and 0 < len(message_id) <= ID_LENGTH):
+            return problem(400, WORDS["bad_request"])
+        if not text.strip() or len(text) > MAX_LENGTH:
+            return problem(400, WORDS["bad_request"])
+        room = await self._room(request.path_params["room"])
+        if room is None:
+            return problem(404, WORDS["no_room"])
+        await self._backend.say(room=room.key, user=request.state.user, text=text, message_id=message_id)
+        return JSONResponse({"id": message_id}, 202)
+
+    async def language(self, request: Request) -> Response:
+        """POST /console/rooms/{room}/language {lang}: the room's language from now on."""
+        lang = (await _object(request)).get("lang")
+        if lang not in LANGS:
+            return problem(400, WORDS["bad_request"])
+        room = await self._room(request.path_params["room"])
+        if room is None:
+            return problem(404, WORDS["no_room"])
+        await self._backend.set_language(room.key, lang)
+        self._platform.refresh(room.key)
+        response = JSONResponse({"lang": lang})
+        remember(response, lang, secure=self._look.secure)
+        return response
+
+    async def events(self, request: Request) -> Response:
+        """GET /console/events?room=: what is said there, as it is said."""
+        room = await self._room(request.query_params.get("room", ""))
+        if room is None:
+            return problem(404, WORDS["no_room"])
+        headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
+        return StreamingResponse(self._listen(request, room), media_type="text/event-stream", headers=headers)
+
+    async def _listen(self, request: Request, room: Room) -> Any:
+        cookie = request.cookies.get(COOKIE)
+        with self._platform.subscribe(room.key) as subscription:
+            async for chunk in stream(
+                subscription,
+                backend=self._backend,
+                renderer=self._renderer,
+                lang=room.lang,
+                alive=lambda: not self._look.stopping() and self._sessions.user(cookie) is not None,
+            ):
+                yield chunk
+
+    async def _live_page(self, request: Request, name: str, lang: Lang, **values: Any) -> Response:
+        if "fragment" in request.query_params:
+            fragment = self._renderer.page(f"{name}_live.html", lang, now=self._look.now(), **values)
+            return HTMLResponse(fragment)
+        return await self._page(request, f"{name}.html", lang, **values)
+
+    async def _page(self, request: Request, template: str, lang: Lang, **values: Any) -> Response:
+        values = {**await self._rail_values(request), **values}
+        frame = {"user": request.state.user, "script_words": script_words(lang), "path": request.url.path}
+        zone = str(self._renderer.zone)
+        html = self._renderer.page(template, lang, now=self._look.now(), zone=zone, **frame, **values)
+        response = HTMLResponse(html)
+        if request.query_params.get("lang") in LANGS:
+            remember(response, lang, secure=self._look.secure)
+        return response
+
+    async def _rail_values(self, request: Request) -> dict[str, Any]:
+        opened = [i for i in await self._backend.incidents() if i.state is IncidentState.OPEN]
+        rooms = await self._backend.rooms()
+        return {"rooms": rooms, "open_incidents": opened, "here": request.query_params.get("room") or ""}
+
+    async def _room(self, key: str) -> Room | None:
+        return next((r for r in await self._backend.rooms() if r.key == key), None)
+
+    def _lang(self, request: Request, room: Room | None = None) -> Lang:
+        asked = request.query_params.get("lang")
+        return lang_of(asked or (room.lang if room else request.cookies.get(LANG_COOKIE, "")), self._look.lang)
+
+    def _lasted(self, incident: Incident) -> float:
+        return ((incident.resolved_at or self._look.now()) - incident.opened_at).total_seconds()
+
+    def _nothing(self, request: Request, text: Text) -> Response:
+        lang = self._lang(request)
+        html = self._renderer.page("nothing.html", lang, text=text)
+        return HTMLResponse(html, 404)
+
+
+def remember(response: Response, lang: Lang, *, secure: bool) -> None:
+    """Keep the language for pages that belong to no room."""
+    response.set_cookie(LANG_COOKIE, lang, max_age=365 * 86400, httponly=True, samesite="lax", secure=secure)
+
+
+async def _object(request: Request) -> dict[str, Any]:
+    try:
+        given = json.loads(await request.body())
+    except ValueError:
+        return {}
+    return given if isinstance(given, dict) else {}
