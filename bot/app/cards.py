@@ -14,7 +14,7 @@ from bot.domain.text import Text, join, percent, same
 
 SURE = 0.6
 """Below this share the words are "leaning to", and what would decide it is said."""
-REASONS = 4
+REASONS = 6
 
 KINDS: Mapping[str, Text] = {
     "dns_top": Text("查谁在大量解析域名", "asking who sends the DNS queries"),
@@ -89,15 +89,15 @@ def headline(verdict: Verdict) -> Text:
 
 
 def why(verdict: Verdict) -> tuple[Text, ...]:
-    """The strongest evidence for the named causes, strongest first, weightless pieces left out."""
-    found: list[Finding] = []
+    """The strongest evidence for the named causes, told in the order in which the hypothesis argues."""
     leaders = verdict.leaders() or verdict.ranked[:1]
+    most = REASONS if len(leaders) == 1 else REASONS // 2
+    found: list[Text] = []
     for leader in leaders:
         mine = [f for f in leader.findings if f.holds and f.weight > 0]
-        found += sorted(mine, key=lambda f: -f.weight)[: REASONS + 1 if len(leaders) == 1 else 2]
-    if verdict.ids == (INCONCLUSIVE,) and not verdict.missing and not found:
-        return ()
-    return tuple(dict.fromkeys(f.text for f in found))
+        strongest = sorted(mine, key=lambda f: -f.weight)[:most]
+        found += [f.text for f in mine if f in strongest]
+    return tuple(dict.fromkeys(found))
 
 
 def todo(verdict: Verdict, playbook: Playbook) -> tuple[Text, ...]:

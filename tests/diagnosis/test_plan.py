@@ -1,0 +1,90 @@
+"""What is asked, from where, and how gently."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from bot.diagnosis import plan
+from bot.domain.probe import Agent, ProbeRequest
+from tests.diagnosis.nights import PLAYBOOKS, agents, healthy, investigate, see
+
+
+def vpc_queries(requests: tuple[ProbeRequest, ...], vpc: str) -> list[float]:
+    """When (ms) each query reaches that VPC's resolver."""
+    inside = {a.name for a in agents() if a.vpc == vpc}
+    times = []
+    for r in requests:
+        if r.agent not in inside or r.layer in ("dns_public", "dns_internal", "learn") or "address" in r.params:
+            continue
+        start, spacing = float(r.params.get("start_ms", 0)), float(r.params["spacing_ms"])
+        times += [start + i * spacing for i in range(int(r.params["tries"]))]
+    return sorted(times)
+
+
+@pytest.mark.parametrize("vpc", ["blue", "green", "red"])
+def test_one_run_asks_a_vpc_resolver_at_most_20_queries_a_second_and_200_in_all(vpc: str) -> None:
+    times = vpc_queries(plan.sweep(PLAYBOOKS["sms"], agents()).now, vpc)
+    assert 20 <= len(times) <= 200
+    busiest = max(sum(1 for t in times if start <= t < start + 1000) for start in times)
+    assert busiest <= 20 + 3  # phases of several series may meet for a moment
+
+
+def test_forty_agents_in_one_vpc_still_share_one_budget() -> None:
+    many = tuple(
+        Agent(name=f"vm{i}", region="east", vantage="vm", vpc="blue", resolvers={"host": ("h",), "vpc": ("v",)})
+        for i in range(40)
+    )
+    requests = plan.sweep(PLAYBOOKS["sms"], many).now
+    asked = [r for r in requests if r.layer not in ("dns_public", "learn", "dns_internal")]
+    assert sum(int(r.params["tries"]) for r in asked) <= 200
+
+
+def test_watching_stays_under_two_queries_a_second() -> None:
+    times = vpc_queries(plan.sweep(PLAYBOOKS["sms"], agents(), light=True).now, "blue")
+    assert len(times) / (max(times) / 1000 + 0.5) <= 2.1
+
+
+def test_at_least_twenty_tries_stand_behind_a_vpc_resolvers_rate() -> None:
+    tries: Counter[str] = Counter()
+    for r in plan.sweep(PLAYBOOKS["sms"], agents()).now:
+        if r.layer == "dns_vpc":
+            tries[r.agent] += int(r.params["tries"])
+    assert set(tries) == {"east-pod", "east-vm", "east-vm2", "west-vm"}
+    assert min(tries.values()) >= 20
+
+
+def test_pinned_probes_wait_until_two_agents_agree_on_an_address() -> None:
+    first = plan.sweep(PLAYBOOKS["sms"], agents())
+    by_name = {a.name: a for a in agents()}
+    dns = [r for r in first.now if r.kind == "dns" and r.target == "sms.tencentcloudapi.com"]
+    one = [see(dns[0], by_name[dns[0].agent], healthy)]
+    ready, waiting = plan.pin(first.pinned, one, elapsed_s=0.1)
+    assert not ready
+    assert len(waiting) == len(first.pinned)
+    other = next(r for r in dns if r.agent != dns[0].agent)
+    ready, _ = plan.pin(first.pinned, [*one, see(other, by_name[other.agent], healthy)], elapsed_s=0.1)
+    assert {r.params["address"] for r in ready} == {"203.0.113.7"}
+
+
+def test_one_answer_is_enough_once_nobody_else_has_answered_for_a_while() -> None:
+    first = plan.sweep(PLAYBOOKS["sms"], agents())
+    r = next(r for r in first.now if r.kind == "dns" and r.target == "sms.tencentcloudapi.com")
+    seen = [see(r, next(a for a in agents() if a.name == r.agent), healthy)]
+    ready, _ = plan.pin(first.pinned, seen, elapsed_s=1.0)
+    assert ready
+
+
+def test_progress_counts_a_series_of_parts_as_one_check() -> None:
+    run = investigate(healthy)
+    done, total = run.progress()
+    assert done == total
+    assert total == len({(o.agent, o.probe) for o in run.observations()})
+
+
+def test_an_agent_is_not_asked_for_kinds_its_policy_forbids() -> None:
+    shy = Agent(name="shy", region="east", vantage="vm", vpc="blue", kinds=("dns",), resolvers={"vpc": ("v",)})
+    first = plan.sweep(PLAYBOOKS["sms"], [shy])
+    assert {r.kind for r in first.now} == {"dns"}
+    assert not first.pinned
