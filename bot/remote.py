@@ -7,11 +7,13 @@ import os
 import sys
 import time
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from bot.app.plain import grid
 from bot.domain.errors import ConfigError, WarroomError
 from bot.domain.text import percent
 
@@ -132,10 +134,17 @@ def _table(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool)
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
-    cells = [[str(row.get(c) if row.get(c) is not None else "-") for c in columns] for row in rows]
-    widths = [max(len(r[i]) for r in [list(columns), *cells]) for i in range(len(columns))]
-    for row in [list(columns), *cells]:
-        print("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip())
+    cells = [[_shown(c, row.get(c)) for c in columns] for row in rows]
+    print("\n".join(grid([list(columns), *cells])))
+
+
+def _shown(column: str, value: Any) -> str:
+    """A value for people: times on this machine's clock."""
+    if value is None or value == "":
+        return "-"
+    if column == "at" or column.endswith(("_at", "_seen")):
+        return f"{datetime.fromisoformat(value).astimezone():%m-%d %H:%M:%S}"
+    return str(value)
 
 
 def _options(words: Sequence[str]) -> dict[str, str]:

@@ -19,7 +19,7 @@ async def ack(call: Call, tx: Tx) -> Then | None:
         raise UserError(
             "no_incident",
             Text(
-                "这个房间没有进行中的事件可以接手",
+                "这个房间没有进行中的故障可以接手",
                 "no incident is open in this room, so there is nothing to acknowledge",
             ),
         )

@@ -39,7 +39,7 @@ def progress_card(run: Investigation, *, pending: frozenset[tuple[str, str]]) ->
         Progress(
             done=done,
             total=total,
-            text=Text(f"{done}/{total} 项检查 · {what.zh}", f"{done}/{total} checks · {what.en}"),
+            text=what,
         ),
     ]
     table = matrix(run.picture(), pending=pending)
@@ -65,7 +65,7 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None) -> 
             table,
             Paragraph(text=Text("* 直连已知地址，不经过 DNS", "* to a known address, DNS not in the path")),
         ]
-    blocks.append(Paragraph(text=missing(run), label=Text("没有查到", "Missing")))
+    blocks.append(_missing_line(run))
     blocks += _caveats(verdict)
     if verdict.ranked:
         blocks.append(ranking(verdict))
@@ -86,6 +86,16 @@ def headline(verdict: Verdict) -> Text:
     if verdict.share < SURE:
         return Text(f"倾向于：{named.zh}（{share}）", f"leaning to: {named.en} ({share})")
     return Text(f"最可能：{named.zh}（{share}）", f"most likely: {named.en} ({share})")
+
+
+def cause(run: Investigation) -> Text:
+    """What is broken and by what, as an incident's title: no share, no hedging."""
+    verdict = run.verdict()
+    what = run.playbook.title
+    if verdict.ids in ((INCONCLUSIVE,), (HEALTHY,)):
+        return what
+    named = join([r.title for r in verdict.leaders()], zh="，且 ", en=", and ")
+    return Text(f"{what.zh}：{named.zh}", f"{what.en}: {named.en}")
 
 
 def why(verdict: Verdict) -> tuple[Text, ...]:
@@ -160,6 +170,14 @@ def ranking(verdict: Verdict, most: int = 4) -> Ranking:
             for r in top
         )
     )
+
+
+def _missing_line(run: Investigation) -> Paragraph:
+    """Set off only when something is missing; that nothing is, is said in passing."""
+    said = missing(run)
+    if run.missing() or run.unlearned():
+        return Paragraph(text=said, label=Text("没有查到", "Missing"))
+    return Paragraph(text=Text(f"没有查到：{said.zh}", f"Missing: {said.en}"))
 
 
 def _sub(run: Investigation, took_s: float, incident: str | None) -> Text:

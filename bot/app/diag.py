@@ -20,7 +20,7 @@ from bot.domain.layers import BY_ID
 from bot.domain.message import Message, Paragraph
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent, Observation, ProbeRequest
-from bot.domain.text import Text, percent
+from bot.domain.text import Text, percent, same
 
 log = logging.getLogger("warroom.diag")
 
@@ -30,7 +30,13 @@ REDRAW_S = 0.4
 """How often the message is edited while probes run."""
 Redraw = Callable[[frozenset[tuple[str, str]]], Awaitable[None]]
 """Shows how far the run is, given the (agent, layer)s still out."""
-FILTERS = ("region", "vantage", "env", "vpc", "agent")
+FILTERS = {
+    "region": Text("地域", "region"),
+    "vantage": Text("观测位置", "vantage"),
+    "env": Text("环境", "env"),
+    "vpc": same("VPC"),
+    "agent": Text("观测点", "agent"),
+}
 
 
 async def diag(call: Call, tx: Tx) -> Then | None:
@@ -52,6 +58,7 @@ async def start(call: Call, tx: Tx, playbook: Playbook, agents: Sequence[Agent],
         incident=call.room.incident,
     )
     await tx.runs.save(run)
+    call.run = run.id
     investigation = Investigation(playbook, parts.hypotheses, agents)
     first = call.message(*progress_card(investigation, pending=frozenset()), key=run.id)
     await say(parts, tx, first, incident=run.incident)
@@ -94,7 +101,7 @@ def select(parts: Parts, options: dict[str, str]) -> Sequence[Agent]:
         for word in wanted:
             if word not in known:
                 names = ", ".join(known) or "-"
-                raise unknown(Text(key, key), word, known, Text(f"现有：{names}", f"there are: {names}"))
+                raise unknown(FILTERS[key], word, known, Text(f"现有：{names}", f"there are: {names}"))
         agents = [a for a in agents if getattr(a, field) in wanted]
     if not any(a.state == "ready" for a in agents):
         raise UserError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.app import ack, agents, diag, helping, incident, note, page, playbooks, timeline, vendor, warroom, watch
 from bot.app.parts import Call, Parts, Then, say
@@ -18,6 +18,7 @@ from bot.domain.text import Text
 
 log = logging.getLogger("warroom")
 
+A_MOMENT = timedelta(microseconds=1)
 UseCase = Callable[[Call, Tx], Awaitable[Then | None]]
 
 VERBS: Mapping[str, UseCase] = {
@@ -75,9 +76,12 @@ async def _handle(
         command = commands.parse(text, user=user, room=room, message_id=message_id)
         case = _case(command)
         async with parts.store.begin() as tx:
-            call = Call(parts=parts, command=command, room=await _room(parts, tx, room), at=at)
-            await call.record(tx, EntryKind.COMMAND, Text(f"/{command.raw}", f"/{command.raw}"))
+            # What a command does comes after it was typed, also on a clock that stands still.
+            call = Call(parts=parts, command=command, room=await _room(parts, tx, room), at=at + A_MOMENT)
             then = await case(call, tx)
+            # Recorded last, because the command may have opened the incident or begun the run it belongs to.
+            typed = Text(f"/{command.raw}", f"/{command.raw}")
+            await call.record(tx, EntryKind.COMMAND, typed, at=at, run=call.run)
     except UserError as error:
         async with parts.store.begin() as tx:
             await tx.timeline.append(_refused(text, user, place, at=at, error=error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from bot.app.cards import headline, missing, unknowns, why
+from bot.app.cards import cause, headline, missing, unknowns, why
 from bot.diagnosis.hypothesis import Ranked
 from bot.diagnosis.investigation import Investigation
 from bot.domain.text import Lang
@@ -31,6 +31,7 @@ def document(
         "observations": [o.to_json() for o in run.observations()],
         "verdict": list(verdict.ids),
         "share": round(verdict.share, 4),
+        "title": cause(run).in_(lang),
         "headline": headline(verdict).in_(lang),
         "why": [text.in_(lang) for text in why(verdict)],
         "hypotheses": hypotheses,

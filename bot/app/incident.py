@@ -36,7 +36,7 @@ async def declare(call: Call, tx: Tx) -> Then | None:
         raise UserError(
             "already_open",
             Text(
-                f"这个房间已有未结束的事件 {current.id}（{current.title}）；先 /incident resolve",
+                f"这个房间已有未结束的故障 {current.id}（{current.title}）；先 /incident resolve",
                 f"this room already has {current.id} open ({current.title}); /incident resolve ends it",
             ),
         )
@@ -60,7 +60,7 @@ async def resolve(call: Call, tx: Tx) -> Then | None:
     await tx.incidents.save(ended)
     cancelled = await tx.outbox.cancel(incident=current.id)
     lasted = words.duration((call.at - current.opened_at).total_seconds())
-    text = Text(f"事件 {current.id} 已解决，历时 {lasted.zh}", f"{current.id} resolved after {lasted.en}")
+    text = Text(f"故障 {current.id} 已解决，历时 {lasted.zh}", f"{current.id} resolved after {lasted.en}")
     await call.record(tx, EntryKind.INCIDENT, text, state="resolved", cancelled=cancelled)
     for key in {current.room, current.origin_room}:
         room = await tx.rooms.get(key)
@@ -91,7 +91,7 @@ async def need_incident(call: Call, tx: Tx) -> Incident:
         raise UserError(
             "no_incident",
             Text(
-                "这个房间没有进行中的事件；/incident declare 标题，或 /warroom open",
+                "这个房间没有进行中的故障；/incident declare 标题，或 /warroom open",
                 "no incident is open in this room; /incident declare TITLE or /warroom open starts one",
             ),
         )
@@ -103,11 +103,11 @@ async def open_here(call: Call, tx: Tx, title: str = "", *, severity: str = "sev
     parts = call.parts
     run = await tx.runs.latest(room=call.room.key)
     if not title and run is not None and run.document is not None:
-        title = str(run.document.get("headline", ""))
+        title = str(run.document.get("title", ""))
     opened = await tx.incidents.open(
         Incident(
             id="",
-            title=title or {"zh": "未命名事件", "en": "untitled incident"}[call.room.lang],
+            title=title or {"zh": "未命名故障", "en": "untitled incident"}[call.room.lang],
             severity=severity,
             state=IncidentState.OPEN,
             room=call.room.key,
@@ -119,7 +119,7 @@ async def open_here(call: Call, tx: Tx, title: str = "", *, severity: str = "sev
     call.room = replace(call.room, incident=opened.id)
     await tx.rooms.save(call.room)
     attached = await tx.runs.attach(room=call.room.key, incident=opened.id, since=call.at - LOOK_BACK)
-    text = Text(f"登记事件 {opened.id}：{opened.title}", f"declared {opened.id}: {opened.title}")
+    text = Text(f"登记故障 {opened.id}：{opened.title}", f"declared {opened.id}: {opened.title}")
     await call.record(tx, EntryKind.INCIDENT, text, state="open", severity=severity, runs=attached)
     parts.wake()
     return opened

@@ -132,7 +132,7 @@ async def _room_of(tx: Tx, incident: Incident) -> Room:
 
 def _card(room: str, key: str, who: str, tone: Tone, state: Text) -> Message:
     """The page's card; it changes in place as the call goes on."""
-    header = Header(text=Text(f"📞 {who}：{state.zh}", f"📞 {who}: {state.en}"), tone=tone)
+    header = Header(text=Text(f"电话 {who}：{state.zh}", f"call to {who}: {state.en}"), tone=tone)
     hint = Paragraph(text=Text("接手后电话不再响", "calls stop as soon as somebody has it"))
     button = Buttons(buttons=(Button(label=Text("我来处理", "I have it"), command="/ack", primary=True),))
     blocks = (header,) if tone == "good" else (header, hint, button)

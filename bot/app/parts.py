@@ -115,6 +115,8 @@ class Call:
     command: Command
     room: Room
     at: datetime
+    run: str | None = None
+    """The run this command began."""
 
     @property
     def args(self) -> tuple[str, ...]:

@@ -61,10 +61,10 @@ def _lines(block: Block, lang: Lang) -> Iterator[str]:  # noqa: C901 - one case 
                 yield from (f"         {weight:+.1f}  {text.in_(lang)}" for text, weight in share.evidence)
         case Matrix():
             yield from _matrix(block, lang)
-        case Progress(text=text):
-            yield text.in_(lang)
+        case Progress(done=done, total=total, text=text):
+            yield f"{done}/{total} · {text.in_(lang)}"
         case Table(columns=columns, rows=rows):
-            yield from _grid([[c.in_(lang) for c in columns], *[list(r) for r in rows]])
+            yield from grid([[c.in_(lang) for c in columns], *[list(r) for r in rows]])
         case Buttons(buttons=buttons):
             yield "  ".join(f"[{b.label.in_(lang)}: {b.command}]" for b in buttons)
         case Code(text=text):
@@ -77,14 +77,15 @@ def _matrix(block: Matrix, lang: Lang) -> Iterator[str]:
         above += [title.in_(lang), *[""] * (count - 1)]
     head = ["", *(c.in_(lang) for c in block.columns)]
     rows = [[title.in_(lang), *(_cell(c) for c in cells)] for title, cells in block.rows]
-    yield from _grid([above, head, *rows] if block.groups else [head, *rows])
+    yield from grid([above, head, *rows] if block.groups else [head, *rows])
 
 
 def _cell(cell: MatrixCell) -> str:
     return cell.text or SYMBOLS[cell.state]
 
 
-def _grid(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def grid(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Rows of equal length as aligned lines."""
     widths = [max(width(row[i]) for row in rows) for i in range(len(rows[0]))]
     for row in rows:
         yield "  ".join(cell + " " * (w - width(cell)) for cell, w in zip(row, widths, strict=True)).rstrip()

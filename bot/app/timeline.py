@@ -21,7 +21,7 @@ async def timeline(call: Call, tx: Tx) -> Then | None:
     if incident and await tx.incidents.get(incident) is None:
         known = [i.id for i in await tx.incidents.list()]
         raise unknown(
-            Text("事件", "incident"), incident, known, Text("/incident status 看当前事件", "/incident status shows it")
+            Text("故障", "incident"), incident, known, Text("/incident status 看当前故障", "/incident status shows it")
         )
     entries = await tx.timeline.read(incident=incident, room=None if incident else call.room.key, limit=100_000)
     title = Text(f"时间线 {incident or call.room.title}", f"timeline of {incident or call.room.title}")

@@ -91,7 +91,7 @@ async def _bind(call: Call, tx: Tx) -> None:
     if incident is None or incident.state is not IncidentState.OPEN:
         known = [i.id for i in open_ones]
         hint = Text(f"进行中：{'、'.join(known) or '无'}", f"open: {', '.join(known) or 'none'}")
-        raise unknown(Text("进行中的事件", "open incident"), wanted or "-", known, hint)
+        raise unknown(Text("进行中的故障", "open incident"), wanted or "-", known, hint)
     call.room = replace(call.room, incident=incident.id)
     await tx.rooms.save(call.room)
     await tx.incidents.save(replace(incident, room=call.room.key))

@@ -110,7 +110,7 @@ async def _recovered(call: Call, investigation: Investigation, since: datetime, 
     table = matrix(investigation.picture())
     if table:
         blocks.append(table)
-    blocks.append(Buttons(buttons=(Button(label=Text("事件已解决", "Resolve"), command="/incident resolve"),)))
+    blocks.append(Buttons(buttons=(Button(label=Text("故障已解决", "Resolve"), command="/incident resolve"),)))
     async with parts.store.begin() as tx:
         room = await tx.rooms.get(call.room.key) or call.room
         await tx.timeline.append(

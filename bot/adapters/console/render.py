@@ -184,7 +184,7 @@ def ago(now: datetime, at: datetime) -> Text:
 def script_words(lang: Lang) -> str:
     """The words our own scripts show, as JSON."""
     names = ("live", "connecting", "reconnecting", "offline", "sending", "not_sent", "retry", "signed_out", "lab_away")
-    more = ("quiet", "ringing", "healthy_now", "fault_on", "call_answered", "call_completed", "call_no_answer", "qps")
+    more = ("quiet", "ringing", "healthy_now", "fault_on", "call_answered", "call_completed", "call_no_answer")
     return json.dumps({name: WORDS[name].in_(lang) for name in (*names, *more)}, ensure_ascii=False)
 
 

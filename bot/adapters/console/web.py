@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -69,6 +69,7 @@ class Web:
             "chat.html",
             lang,
             room=room,
+            here=room.key if room else "",
             articles=articles,
             playbooks=playbooks,
             lab=self._look.lab,
@@ -162,7 +163,7 @@ class Web:
         headers = {"X-Accel-Buffering": "no", "Cache-Control": "no-store"}
         return StreamingResponse(self._listen(request, room), media_type="text/event-stream", headers=headers)
 
-    async def _listen(self, request: Request, room: Room) -> Any:
+    async def _listen(self, request: Request, room: Room) -> AsyncIterator[str]:
         cookie = request.cookies.get(COOKIE)
         with self._platform.subscribe(room.key) as subscription:
             async for chunk in stream(

@@ -11,7 +11,8 @@ export function startComposer(feed) {
   const history = new History(`warroom:said:${feed.room}`);
   const hints = new Hints(input, document.getElementById("hints"));
 
-  async function say(text, id = crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`) {
+  // "said-" marks ids of the browser's choosing: the server lets no other id name a message.
+  async function say(text, id = `said-${crypto.randomUUID?.() ?? `${Date.now()}-${Math.random().toString(36).slice(2)}`}`) {
     feed.echo(id, text, user);
     try {
       await ask(`${feed.path}/say`, { method: "POST", body: { text, id } });

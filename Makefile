@@ -1,0 +1,71 @@
+# make demo   the night on this machine: needs Linux, Python 3.11+ and make, nothing else
+# make test   what CI runs
+
+# The first interpreter that is new enough; name another one with PYTHON=...
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
+	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+VENV ?= .venv
+BIN := $(VENV)/bin
+# More words for `warroom demo`, such as ARGS="--lang en --fault firewall_block"
+ARGS ?=
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint format wheel clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(VENV)/.run-installed ## the night on loopback: a console, two regions, real agents, a fault
+	@$(BIN)/warroom demo $(ARGS)
+
+test: $(VENV)/.dev-installed ## lint, types, import contracts and every test; says what was skipped and why
+	@status=0; \
+	$(BIN)/ruff check bot tests || status=1; \
+	$(BIN)/ruff format --check bot tests || status=1; \
+	$(BIN)/mypy || status=1; \
+	$(BIN)/lint-imports || status=1; \
+	$(BIN)/python -m pytest $(ARGS) || status=1; \
+	exit $$status
+
+lint: $(VENV)/.dev-installed ## ruff, mypy and the import contracts
+	$(BIN)/ruff check bot tests
+	$(BIN)/ruff format --check bot tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev-installed ## rewrite the code in the house format
+	$(BIN)/ruff check --fix bot tests
+	$(BIN)/ruff format bot tests
+
+wheel: $(BIN)/python ## dist/warroom_bot-*.whl
+	rm -rf dist
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir dist .
+	@ls dist
+
+clean: ## remove the virtual environment and everything that was built
+	rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find bot tests migrations -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The stamps make the second start quick: pip runs again only when what we depend on has changed.
+$(VENV)/.run-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) (once; a minute or two) ..."
+	@$(PIP_INSTALL) --editable '.[agent]'
+	@touch $@
+
+$(VENV)/.dev-installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing into $(VENV) with the development tools (once; a minute or two) ..."
+	@$(PIP_INSTALL) --editable '.[agent,dev]'
+	@touch $@ $(VENV)/.run-installed
+
+$(BIN)/python:
+	@test -n '$(PYTHON)' || { \
+		echo 'Warroom needs Python 3.11 or newer, and none is on the PATH; install one, or: make demo PYTHON=/path/to/python3.11' >&2; \
+		exit 1; }
+	@'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo 'Warroom needs Python 3.11 or newer; $(PYTHON) is not. Try: make demo PYTHON=/path/to/python3.11' >&2; \
+		exit 1; }
+	@'$(PYTHON)' -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo 'The venv module of $(PYTHON) is missing; on Debian and Ubuntu: apt-get install python3-venv' >&2; \
+		exit 1; }
+	@'$(PYTHON)' -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
