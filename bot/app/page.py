@@ -84,7 +84,8 @@ async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStat
         if not await tx.inbox.first(f"call:{pager}:{key}:{status.value}:{digits}", at=now):
             return True
         tone, said = STATUS[status]
-        pressed = Text(f"，按了 {digits}", f", pressed {digits}") if digits else Text("", "")
+        keyed = digits and status is not CallStatus.COMPLETED  # the end of a call repeats what was pressed
+        pressed = Text(f"，按了 {digits}", f", pressed {digits}") if keyed else Text("", "")
         line = Text(f"{who} 的电话：{said.zh}{pressed.zh}", f"call to {who}: {said.en}{pressed.en}")
         await tx.timeline.append(
             Entry(

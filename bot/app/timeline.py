@@ -36,11 +36,11 @@ async def timeline(call: Call, tx: Tx) -> Then | None:
 
 
 def lines(parts: Parts, entries: Sequence[Entry]) -> Sequence[Text]:
-    """Entries as people read them: local time, who, what."""
-    return [
-        Text(
-            f"{parts.local(e.at):%H:%M:%S} {e.actor}：{e.zh}",
-            f"{parts.local(e.at):%H:%M:%S} {e.actor}: {e.en}",
-        )
-        for e in entries
-    ]
+    """Entries as people read them: local time (with the date where it is another day), who, what."""
+    last = parts.local(entries[-1].at).date() if entries else None
+    out = []
+    for entry in entries:
+        at = parts.local(entry.at)
+        when = f"{at:%H:%M:%S}" if at.date() == last else f"{at:%m-%d %H:%M:%S}"
+        out.append(Text(f"{when} {entry.actor}：{entry.zh}", f"{when} {entry.actor}: {entry.en}"))
+    return out

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -88,11 +89,17 @@ Frame = Hello | Welcome | Refused | Job | Result | Status
 
 
 def encode(frame: Frame, signer: Signer | None = None) -> str:
-    """The frame as text, signed when a signer is given."""
-    body = json.dumps({"type": type(frame).__name__.lower(), **_dump(frame)}, ensure_ascii=False, separators=(",", ":"))
-    if signer is None:
-        return json.dumps({"body": body})
-    return json.dumps({"body": body, "sig": signer.sign(body.encode())})
+    """The frame as text, signed when a signer is given. Raises FrameError for one that nobody could read."""
+    row = {"type": type(frame).__name__.lower(), **_dump(frame)}
+    try:
+        body = json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        envelope = {"body": body} if signer is None else {"body": body, "sig": signer.sign(body.encode())}
+    except (ValueError, TypeError, RecursionError) as exc:
+        raise FrameError(f"a {row['type']} frame that JSON cannot carry: {exc}") from exc
+    text = json.dumps(envelope)
+    if len(text) > MAX_FRAME:
+        raise FrameError(f"a {row['type']} frame of {len(text)} bytes; at most {MAX_FRAME} may be sent")
+    return text
 
 
 def decode(text: str | bytes, verifier: Verifier | None = None) -> Frame:
@@ -104,12 +111,12 @@ def decode(text: str | bytes, verifier: Verifier | None = None) -> Frame:
         body = envelope["body"]
         if verifier is not None:
             verifier.verify(body.encode(), envelope["sig"])
-        row = json.loads(body)
+        row = json.loads(body, parse_constant=_finite, parse_float=_finite)
         frame: Frame = _READERS[row["type"]](row)
         return frame
     except FrameError:
         raise
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as exc:
         raise FrameError(f"malformed frame: {type(exc).__name__}") from exc
 
 
@@ -137,6 +144,14 @@ def _dump(value: Any) -> dict[str, Any]:
     return row
 
 
+def _finite(spelled: str) -> float:
+    """Neither a database nor a browser takes NaN or an infinity, so none comes in, not even inside a detail."""
+    value = float(spelled)
+    if not math.isfinite(value):
+        raise FrameError(f"{spelled[:40]} is not a number JSON knows")
+    return value
+
+
 def _str(row: Mapping[str, Any], key: str, limit: int = 200) -> str:
     value = row[key]
     if not isinstance(value, str) or len(value) > limit:
@@ -146,7 +161,7 @@ def _str(row: Mapping[str, Any], key: str, limit: int = 200) -> str:
 
 def _num(row: Mapping[str, Any], key: str, default: float | None = None) -> float:
     value = row.get(key, default) if default is not None else row[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise FrameError(f"{key} must be a number")
     return float(value)
 

@@ -118,10 +118,21 @@ async def test_the_page_never_scrolls_sideways_and_every_word_has_enough_contras
 async def test_on_a_phone_the_first_screen_of_a_verdict_says_what_why_and_what_to_do(browser: Browser) -> None:
     async with opened(browser, size=PHONE) as (page, _):
         card = page.locator('[data-key="run-1"]')
-        await card.locator("h3").evaluate("e => e.scrollIntoView({block: 'start'})")
         await shot(page, "verdict-phone")
         for words in ("最可能：上海 VPC 的 DNS 被云厂商限频（93%）", "为什么", "现在做"):
             await expect(card.get_by_text(words, exact=True)).to_be_in_viewport()
+
+
+async def test_work_in_progress_that_grows_into_a_verdict_stays_at_its_first_line(browser: Browser) -> None:
+    night = Night()
+    for minute in range(30):
+        await night.post(typed(f"t-{minute}", "lin", f"第 {minute} 条"), at=ONSET + timedelta(minutes=minute))
+    async with opened(browser, night=night, size=PHONE) as (page, _):
+        await night.post(progress())
+        await expect(page.locator('[data-key="run-2"] h3')).to_be_in_viewport()
+        await night.post(Message(key="run-2", room=ROOM, blocks=verdict().blocks))
+        await expect(page.locator('[data-key="run-2"] h3')).to_have_text(re.compile("^最可能"))
+        await expect(page.locator('[data-key="run-2"] h3')).to_be_in_viewport()
 
 
 async def test_a_wide_matrix_scrolls_inside_its_card_and_keeps_its_row_names(browser: Browser) -> None:
@@ -413,7 +424,9 @@ async def test_the_lab_s_phone_rings_and_is_answered_with_a_key(browser: Browser
         await expect(page.locator("[data-call-state]")).to_have_text("来电")
         await expect(page.locator("[data-call-person]")).to_have_text("lin")
         assert (await page.title()).startswith("☎")
+        await page.wait_for_timeout(700)
         await shot(page, "ringing-phone")
+        await expect(page.get_by_role("button", name="1 确认")).to_be_in_viewport()
         await page.get_by_role("button", name="1 确认").click()
         await expect(page.locator("[data-call-state]")).to_have_text("没有来电")
         assert console.lab.pressed == [("INC-42:1:lin:1", "1")]

@@ -1,7 +1,7 @@
 // The room's messages: new ones join in order, edits replace in place, and what one is reading stays where it is.
 import { ask, timeOf, words } from "./net.js";
 
-const NEAR = 60; // px from the bottom that still count as being there
+const NEAR = 60; // px from a place that still count as being there
 
 export class Feed {
   constructor(area) {
@@ -9,25 +9,41 @@ export class Feed {
     this.room = area.dataset.room;
     this.newer = document.querySelector("[data-newer]");
     this.empty = area.querySelector("[data-empty]");
-    this.following = true;
-    this.area.querySelectorAll(".msg").forEach(mark);
+    this.articles().forEach(mark);
     this.area.addEventListener("scroll", () => {
-      this.following = this.atBottom();
-      if (this.following) this.newer.hidden = true;
+      this.at = this.where();
+      if (this.at) this.newer.hidden = true;
     }, { passive: true });
-    this.newer.addEventListener("click", () => this.toBottom());
+    this.newer.addEventListener("click", () => this.toEnd());
     // The area shrinks when a keyboard or the lab opens; whoever read the end keeps reading the end.
-    new ResizeObserver(() => { if (this.following) this.toBottom(); }).observe(area);
-    this.toBottom();
+    new ResizeObserver(() => this.settle(this.at)).observe(area);
+    this.toEnd();
   }
 
   get path() { return `/console/rooms/${encodeURIComponent(this.room)}`; }
 
-  atBottom() { return this.area.scrollHeight - this.area.scrollTop - this.area.clientHeight < NEAR; }
+  get bottom() { return this.area.scrollHeight - this.area.clientHeight; }
 
-  toBottom() {
-    this.area.scrollTop = this.area.scrollHeight;
-    this.following = true;
+  // The end of the room is its last message; of one that is taller than the screen, its first line: there is the answer.
+  get end() {
+    const last = this.articles().at(-1);
+    if (!last) return this.bottom;
+    const top = last.getBoundingClientRect().top - this.area.getBoundingClientRect().top + this.area.scrollTop;
+    return Math.max(0, Math.min(this.bottom, top - 6));
+  }
+
+  where() {
+    if (Math.abs(this.area.scrollTop - this.end) < NEAR) return "end";
+    return this.bottom - this.area.scrollTop < NEAR ? "bottom" : "";
+  }
+
+  settle(at) {
+    if (at) this.area.scrollTop = at === "bottom" ? this.bottom : this.end;
+  }
+
+  toEnd() {
+    this.at = "end";
+    this.settle(this.at);
     this.newer.hidden = true;
   }
 
@@ -40,16 +56,18 @@ export class Feed {
   show(row) { this.keepPlace([row]); }
 
   keepPlace(rows) {
-    const following = this.following;
+    const { at } = this;
     const top = this.area.getBoundingClientRect().top;
-    const anchor = following ? null : this.articles().find((a) => a.getBoundingClientRect().bottom > top);
+    const anchor = at ? null : this.articles().find((a) => a.getBoundingClientRect().bottom > top);
     const was = anchor?.getBoundingClientRect().top;
     const key = anchor?.dataset.key;
     let added = false;
     for (const row of rows) added = this.apply(row) || added;
     if (this.empty) this.empty.hidden = this.articles().length > 0;
-    if (following) this.toBottom();
-    else {
+    if (at) {
+      this.at = added ? "end" : at;
+      this.settle(this.at);
+    } else {
       const now = this.find(key);
       if (now) this.area.scrollTop += now.getBoundingClientRect().top - was;
       if (added) this.newer.hidden = false;
@@ -94,7 +112,7 @@ export class Feed {
     this.find(key)?.remove();
     this.area.append(article);
     if (this.empty) this.empty.hidden = true;
-    this.toBottom();
+    this.toEnd();
   }
 
   failed(key, why, retry) {
@@ -111,7 +129,7 @@ export class Feed {
     button.addEventListener("click", retry);
     line.append(button);
     article.querySelector(".body").append(line);
-    if (this.following) this.toBottom();
+    this.settle(this.at);
   }
 }
 
