@@ -125,8 +125,7 @@ def incidents(*, server: str, as_json: bool) -> int:
 def timeline(incident: str, *, server: str, as_json: bool) -> int:
     """`warroom timeline INCIDENT`."""
     rows = Remote(server).get(f"/api/v1/incidents/{incident}/timeline")
-    shown = "en" if os.environ.get("LANG", "").startswith("en") else "zh"
-    _table(rows, ("at", "kind", "actor", shown), as_json=as_json)
+    _table(rows, ("at", "kind", "actor", "text"), as_json=as_json)
     return DONE
 
 

@@ -32,11 +32,22 @@ POLICY_CLOSED = 1008
 REPLACED = 4001
 
 
+class _Asked(asyncio.Queue[tuple[int, Observation]]):
+    """What came in for one call of `ask`: the request's place in it, and the observation."""
+
+    async def next(self, due: float) -> tuple[int, Observation]:
+        """The next one; what is in is handed out however late. Raises TimeoutError at `due` (monotonic, s)."""
+        if not self.empty():
+            return self.get_nowait()
+        return await asyncio.wait_for(self.get(), max(0.0, due - time.monotonic()))
+
+
 @dataclass(slots=True)
 class _Pending:
-    """A job that is out. `deliver` gets exactly one observation."""
+    """A job that is out. `deliver` gets exactly one observation; `asked` is the question it belongs to."""
 
     job: Job
+    asked: _Asked
     deliver: Callable[[Observation], None]
 
 
@@ -84,23 +95,30 @@ class AgentHub:
 
     async def ask(self, requests: Sequence[ProbeRequest], *, deadline_s: float) -> AsyncIterator[Observation]:
         """See `bot.app.ports.AgentTransport.ask`."""
-        inbox: asyncio.Queue[Observation] = asyncio.Queue()
+        asked = _Asked()
+        waiting = dict(enumerate(requests))
         due = time.monotonic() + deadline_s
-        sends = [asyncio.create_task(self._issue(r, inbox.put_nowait)) for r in requests]
+        sends = [asyncio.create_task(self._issue(r, i, asked)) for i, r in waiting.items()]
         try:
-            for _ in range(len(requests)):
+            while waiting:
                 try:
-                    yield await asyncio.wait_for(inbox.get(), max(0.0, due - time.monotonic()))
+                    index, observation = await asked.next(due)
                 except TimeoutError:
                     break
-            for request in self._withdraw(requests):
+                del waiting[index]
+                yield observation
+            self._withdraw(asked)
+            for request in waiting.values():
                 yield self._lost(request, "no answer by the deadline")
         finally:
             for task in sends:
                 task.cancel()
-            self._withdraw(requests)
+            self._withdraw(asked)
 
-    async def _issue(self, request: ProbeRequest, deliver: Callable[[Observation], None]) -> None:
+    async def _issue(self, request: ProbeRequest, index: int, asked: _Asked) -> None:
+        def deliver(observation: Observation) -> None:
+            asked.put_nowait((index, observation))
+
         link = self._links.get(request.agent)
         if link is None:
             deliver(self._lost(request, "not connected"))
@@ -114,7 +132,7 @@ class AgentHub:
             expires=now + JOB_LIFE_S,
             request=request,
         )
-        link.pending[job.id] = _Pending(job=job, deliver=deliver)
+        link.pending[job.id] = _Pending(job=job, asked=asked, deliver=deliver)
         try:
             await asyncio.wait_for(link.socket.send_text(encode(job, self._signer)), SEND_WITHIN_S)
         except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
@@ -125,14 +143,11 @@ class AgentHub:
         if late is not None:
             deliver(self._lost(request, f"no answer within {request.timeout_s + GRACE_S:.0f} s"))
 
-    def _withdraw(self, requests: Sequence[ProbeRequest]) -> list[ProbeRequest]:
-        """Take back the jobs of these requests that are still out; an answer that comes later finds no job."""
-        mine = {id(r) for r in requests}
-        withdrawn = []
+    def _withdraw(self, asked: _Asked) -> None:
+        """Take back the jobs of this question that are still out; an answer that comes later finds no job."""
         for link in self._links.values():
-            out = [key for key, p in link.pending.items() if id(p.job.request) in mine]
-            withdrawn += [link.pending.pop(key).job.request for key in out]
-        return withdrawn
+            for key in [key for key, pending in link.pending.items() if pending.asked is asked]:
+                del link.pending[key]
 
     async def _connect(self, socket: WebSocket) -> None:
         shown = socket.headers.get("authorization", "").removeprefix("Bearer ").strip()

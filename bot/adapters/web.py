@@ -22,7 +22,7 @@ from bot.app.service import MAIN_ROOM, Service
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import Entry, Incident
 from bot.domain.page import DIGIT_ACK, Callback, CallStatus
-from bot.domain.text import lang_of
+from bot.domain.text import Lang, lang_of
 from bot.domain.webhooks import BadSignature
 
 log = logging.getLogger("warroom.web")
@@ -196,7 +196,8 @@ def _api(app: FastAPI, service: Service, api_token: str) -> None:
         found = await service.incident(incident)
         if found is None:
             raise HTTPException(404, f"no incident {incident}")
-        return [_entry(e) for e in await service.timeline(room=None, incident=found.id)]
+        entries = await service.timeline(room=None, incident=found.id)
+        return [_entry(e, service.lang) for e in entries]
 
 
 def _hooks(
@@ -263,7 +264,7 @@ def _incident(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _entry(entry: Entry) -> dict[str, Any]:
+def _entry(entry: Entry, lang: Lang) -> dict[str, Any]:
     return {
         "seq": entry.seq,
         "at": entry.at.isoformat(),
@@ -271,6 +272,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "actor": entry.actor,
         "zh": entry.zh,
         "en": entry.en,
+        "text": entry.zh if lang == "zh" else entry.en,
         "run": entry.run,
         "data": json.loads(json.dumps(dict(entry.data), default=str)),
     }

@@ -24,7 +24,7 @@ from bot.domain.text import Text, percent, same
 
 log = logging.getLogger("warroom.diag")
 
-DEADLINE_S = 20.0
+DEADLINE_S = 14.0
 """The answer is posted then, with what is there."""
 REDRAW_S = 0.4
 """How often the message is edited while probes run."""

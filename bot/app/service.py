@@ -32,6 +32,11 @@ class Service:
         self._parts = parts
         self._read_playbook = read_playbook
 
+    @property
+    def lang(self) -> Lang:
+        """The language of what has no room."""
+        return self._parts.lang
+
     async def prepare(self) -> None:
         """Make the main room, and say what a restart interrupted."""
         async with self._parts.store.begin() as tx:
@@ -99,8 +104,8 @@ class Service:
             call = Call(parts=parts, command=command, room=place, at=parts.clock.now())
             typed = Header(text=Text(f"/{text}", f"/{text}"), tone="info")
             await say(parts, tx, Message(key=parts.new_id("msg"), room=room, blocks=(typed,), author=user))
-            await call.record(tx, EntryKind.COMMAND, Text(f"/{text}", f"/{text}"))
             then = await start(call, tx, chosen, agents, run_id=run_id)
+            await call.record(tx, EntryKind.COMMAND, Text(f"/{text}", f"/{text}"), run=run_id)
         parts.wake()
         await then()
         return run_id

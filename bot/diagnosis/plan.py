@@ -6,6 +6,7 @@ overload it looks for: at most 20 queries/s and 200 queries in one run (docs: DI
 
 from __future__ import annotations
 
+import ipaddress
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -66,6 +67,7 @@ def sweep(playbook: Playbook, agents: Sequence[Agent], *, light: bool = False) -
     A `light` one is for watching: few tries, under 2 queries/s for each VPC resolver.
     """
     asks = [ask for agent in agents for ask in _asks(playbook, agent)]
+    asks += [ask for agent in agents for ask in _learning(playbook, agent, asks)]
     asks = [a for a in asks if not a.agent.kinds or a.kind in a.agent.kinds]
     if light:
         asks = [_lighter(a) for a in asks if a.layer not in LIGHT_SKIPS]
@@ -87,7 +89,7 @@ def pin(
     ready: list[ProbeRequest] = []
     left: list[Ask] = []
     for ask in waiting:
-        addresses = _settled(votes.get(ask.pin, Counter()), elapsed_s)
+        addresses = (ask.pin,) if is_address(ask.pin) else _settled(votes.get(ask.pin, Counter()), elapsed_s)
         if not addresses:
             left.append(ask)
         for n, address in enumerate(addresses):
@@ -164,6 +166,8 @@ def _same_resolver(agent: Agent) -> bool:
 def _dns_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
     for key in step.options["of"]:
         name = playbook.targets[key].host
+        if is_address(name):
+            continue
         for via in step.options["via"]:
             if via == "host" and _same_resolver(agent):
                 continue
@@ -268,6 +272,17 @@ def _by_name(agent: Agent, probe: str, kind: str, layer: str, target: Target, pa
     return Ask(agent=agent, probe=probe, kind=kind, layer=layer, target=target.url, params=params, queries=queries)
 
 
+def _learning(playbook: Playbook, agent: Agent, asks: Sequence[Ask]) -> Iterator[Ask]:
+    """A quick question for every name whose address pinned probes wait for and nobody asks a public resolver."""
+    asked = {a.target for a in asks if a.kind == "dns" and a.layer == "dns_public" and a.agent == agent}
+    for host in dict.fromkeys(a.pin for a in asks if a.pin and a.agent == agent):
+        if host in asked or is_address(host):
+            continue
+        public = _servers(playbook, agent, "public")[:1]
+        server, queries = (public[0], 0) if public else ("@host", 2 if agent.vpc else 0)
+        yield from _dns(agent, "learn", f"dns/{host}/learn", host, server, tries=2, queries=queries)
+
+
 def _controls(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
     for control in playbook.controls:
         params = {"url": control.url, "tries": 2, "spacing_ms": 150}
@@ -280,9 +295,7 @@ def _controls(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
             params=params,
             pin=control.host,
         )
-        for server in _servers(playbook, agent, "public")[:1]:
-            yield from _dns(agent, "learn", f"dns/{control.key}/public", control.host, server, tries=2, queries=0)
-    for control in playbook.controls[:1]:
+    for control in [c for c in playbook.controls if not is_address(c.host)][:1]:
         via = "vpc" if _servers(playbook, agent, "vpc") else "host"
         for server in _servers(playbook, agent, via)[:1]:
             yield from _dns(
@@ -382,6 +395,15 @@ def _request(ask: Ask, suffix: str) -> ProbeRequest:
         params=dict(params),
         timeout_s=round(seconds + PROBE_SLACK_S, 2),
     )
+
+
+def is_address(host: str) -> bool:
+    """Whether a host is given as an address, so that there is no name to resolve."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _settled(votes: Counter[str], elapsed_s: float) -> Sequence[str]:

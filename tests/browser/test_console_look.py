@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from tests.browser.console_night import (
     ROOM,
     Console,
     Night,
+    matrix,
     odds_and_ends,
     progress,
     recovery,
@@ -136,10 +138,17 @@ async def test_work_in_progress_that_grows_into_a_verdict_stays_at_its_first_lin
 
 
 async def test_a_wide_matrix_scrolls_inside_its_card_and_keeps_its_row_names(browser: Browser) -> None:
-    async with opened(browser, size={"width": 320, "height": 640}) as (page, _):
-        scroll = page.locator('[data-key="run-1"] .scroll')
+    night = Night()
+    seen = matrix()
+    wide = replace(
+        seen, columns=seen.columns * 3, groups=seen.groups * 3, rows=tuple((name, row * 3) for name, row in seen.rows)
+    )
+    await night.post(Message(key="wide", room=ROOM, blocks=(wide,)))
+    async with opened(browser, night=night, size=PHONE) as (page, _):
+        scroll = page.locator(".scroll")
         assert await scroll.evaluate("e => e.scrollWidth > e.clientWidth")
-        name = page.locator('[data-key="run-1"] th[scope=row]').first
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        name = page.locator("th[scope=row]").first
         before = await name.bounding_box()
         await scroll.evaluate("e => { e.scrollLeft = 999 }")
         after = await name.bounding_box()

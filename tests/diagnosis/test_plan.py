@@ -88,3 +88,29 @@ def test_an_agent_is_not_asked_for_kinds_its_policy_forbids() -> None:
     first = plan.sweep(PLAYBOOKS["sms"], [shy])
     assert {r.kind for r in first.now} == {"dns"}
     assert not first.pinned
+
+
+def test_a_target_given_as_an_address_needs_no_name_and_is_probed_at_once() -> None:
+    from bot.adapters.playbooks import read_playbook
+
+    plain = read_playbook(
+        "playbook: p\ntitle: p\ntargets: {api: http://192.0.2.1:81}\nprobe:\n  - dns: {of: api}\n  - http: {to: api}\n"
+    )
+    first = plan.sweep(plain, agents())
+    assert not [r for r in first.now if r.kind == "dns"]
+    ready, waiting = plan.pin(first.pinned, [], elapsed_s=0.0)
+    assert not waiting
+    assert {r.params["address"] for r in ready} == {"192.0.2.1"}
+
+
+def test_a_playbook_without_a_dns_step_still_learns_the_address_it_pins() -> None:
+    from bot.adapters.playbooks import read_playbook
+
+    short = read_playbook("playbook: p\ntitle: p\ntargets: {api: https://api.example}\nprobe:\n  - http: {to: api}\n")
+    first = plan.sweep(short, agents())
+    assert {r.target for r in first.now if r.layer == "learn"} == {"api.example"}
+    by_name = {a.name: a for a in agents()}
+    seen = [see(r, by_name[r.agent], healthy) for r in first.now if r.kind == "dns"]
+    ready, waiting = plan.pin(first.pinned, seen, elapsed_s=0.0)
+    assert ready
+    assert not waiting
