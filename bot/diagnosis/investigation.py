@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.diagnosis import plan
+from bot.diagnosis.asks import Ask
 from bot.diagnosis.cells import UP_RATE
 from bot.diagnosis.facts import Picture
 from bot.diagnosis.hypothesis import HEALTHY, Hypothesis, Ranked, Verdict
@@ -50,7 +51,7 @@ class Investigation:
         self._hypotheses = tuple(hypotheses)
         self._ready = tuple(a for a in agents if a.state == "ready")
         self._missing = dict.fromkeys(plan.absent(playbook, agents), "")
-        self._waiting: tuple[plan.Ask, ...] = ()
+        self._waiting: tuple[Ask, ...] = ()
         self._asked: dict[tuple[str, str], int] = {}
         self._observations: list[Observation] = []
         self._kinds_asked: set[str] = set()
