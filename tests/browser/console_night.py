@@ -69,7 +69,7 @@ DOWN = MatrixCell(state="down", hint=Text("20 次全部超时", "20 tries, all t
 NONE = MatrixCell(state="none", hint=Text("办公网不在 VPC 里", "the office is not in the VPC"))
 PENDING = MatrixCell(state="pending")
 MISSING = MatrixCell(state="missing", hint=Text("广州 vm：40 秒没有回应", "guangzhou vm: silent for 40 s"))
-DENIED = MatrixCell(state="denied", hint=Text("探测点策略不许 ping", "the agent's policy forbids ping"))
+DENIED = MatrixCell(state="denied", hint=Text("观测点策略不许 ping", "the agent's policy forbids ping"))
 
 
 def matrix() -> Matrix:
@@ -164,7 +164,7 @@ def verdict(key: str = "run-1", room: str = ROOM) -> Message:
             ranking(),
             Bullets(
                 label=Text("没有查到的", "Not seen"),
-                items=(Text("广州 vm：DNS·VPC(TCP) 没有回应（探测点沉默 40 秒）", "guangzhou vm: silent for 40 s"),),
+                items=(Text("广州 vm：DNS·VPC(TCP) 没有回应（观测点沉默 40 秒）", "guangzhou vm: silent for 40 s"),),
                 folded=True,
             ),
             Paragraph(
@@ -220,7 +220,7 @@ def odds_and_ends() -> Message:
         blocks=(
             Header(text=Text("两个产品都从同一处失败", "2 of 2 products fail from the same place"), tone="warn"),
             Table(
-                columns=(Text("探测点", "agent"), Text("每秒查询", "q/s")),
+                columns=(Text("观测点", "agent"), Text("每秒查询", "q/s")),
                 rows=(("shanghai-vm", "2,140"), ("shanghai-pod", "86")),
             ),
             Code(text="ClientError.NetworkError: lookup sms.tencentcloudapi.com: i/o timeout"),
@@ -231,7 +231,7 @@ def odds_and_ends() -> Message:
 def entries() -> list[Entry]:
     said: list[tuple[EntryKind, int, str, str, str]] = [
         (EntryKind.COMMAND, 0, "xiaolin", "/diag sms", "/diag sms"),
-        (EntryKind.PROBES, 9, "warroom", "18 次探测，5 个探测点", "18 probes from 5 vantage points"),
+        (EntryKind.PROBES, 9, "warroom", "18 次探测，5 个观测点", "18 probes from 5 vantage points"),
         (EntryKind.VERDICT, 10, "warroom", "上海 VPC 的 DNS 被限频（93%）", "DNS of the Shanghai VPC limited (93%)"),
         (EntryKind.INCIDENT, 41, "xiaolin", "INC-42 宣布，sev1", "INC-42 declared, sev1"),
         (EntryKind.PAGE, 44, "warroom", "已通过 webhook 呼叫 lin", "called lin through webhook"),

@@ -19,6 +19,7 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from bot.domain.errors import UserError
 from bot.domain.message import Message
 from bot.domain.text import Text
+from tests.browser.chromium import ARGUMENTS
 from tests.browser.console_night import (
     ONSET,
     QUIET_ROOM,
@@ -37,15 +38,6 @@ from tests.needs import need_tool
 
 pytestmark = pytest.mark.browser
 
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 DESK = {"width": 1440, "height": 900}
 PHONE = {"width": 360, "height": 740}
 SHOTS = os.environ.get("WARROOM_TEST_SHOTS")

@@ -9,7 +9,7 @@ WORDS: dict[str, Text] = {
     "chat": Text("群聊", "Chat"),
     "incidents": Text("故障", "Incidents"),
     "timeline": Text("时间线", "Timeline"),
-    "agents": Text("探测点", "Agents"),
+    "agents": Text("观测点", "Agents"),
     "rooms": Text("房间", "Rooms"),
     "menu": Text("打开菜单", "Open the menu"),
     "skip": Text("跳到正文", "Skip to content"),
@@ -39,13 +39,13 @@ WORDS: dict[str, Text] = {
     "retry": Text("再发一次", "Try again"),
     "empty_title": Text("出了什么事？从一条命令开始", "What is broken? Start with one command"),
     "empty_text": Text(
-        "Warroom 会同时从所有探测点去问，几秒内给出最可能的原因和证据。",
+        "Warroom 会同时从所有观测点去问，几秒内给出最可能的原因和证据。",
         "Warroom asks every vantage point at once and names the most likely cause, with its evidence, in seconds.",
     ),
     "no_rooms": Text("还没有房间", "There is no room yet"),
     "no_incidents": Text("没有故障记录", "No incidents on record"),
     "no_entries": Text("这里还没有记录", "Nothing recorded here yet"),
-    "no_agents": Text("还没有探测点连上来", "No agent has dialled in yet"),
+    "no_agents": Text("还没有观测点连上来", "No agent has dialled in yet"),
     "no_room": Text("没有这个房间", "there is no such room"),
     "bad_request": Text("请求格式不对", "the request is malformed"),
     "signed_out": Text("登录已过期，请重新登录", "you are signed out; please sign in again"),
@@ -130,7 +130,7 @@ KINDS: dict[str, Text] = {
 }
 
 COMMANDS: tuple[tuple[str, Text], ...] = (
-    ("/diag", Text("从所有探测点排查一个服务", "ask every vantage point about a service")),
+    ("/diag", Text("从所有观测点排查一个服务", "ask every vantage point about a service")),
     ("/probe", Text("单独做一次探测", "one probe by hand")),
     ("/incident declare", Text("宣布故障", "declare an incident")),
     ("/incident status", Text("故障现状", "where the incident stands")),
@@ -150,7 +150,7 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/similar", Text("以前像这样的故障", "earlier incidents like this one")),
     ("/postmortem", Text("复盘草稿", "draft the postmortem")),
     ("/action add", Text("加一条改进项", "add an action item")),
-    ("/agents", Text("探测点状态", "how the agents are")),
+    ("/agents", Text("观测点状态", "how the agents are")),
     ("/playbooks", Text("全部排查手册", "list the playbooks")),
     ("/help", Text("全部命令", "list the commands")),
 )
