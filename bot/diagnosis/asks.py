@@ -35,6 +35,12 @@ def asks_of(playbook: Playbook, agents: Sequence[Agent]) -> Sequence[Ask]:
     return [a for a in asks if not a.agent.kinds or a.kind in a.agent.kinds]
 
 
+def asked_from(step: Step, agent: Agent) -> bool:
+    """Whether a step's `from:` names this agent, or where it stands; without one everybody is asked."""
+    places = step.options.get("from_") or ()
+    return not places or any(p in places for p in (agent.name, agent.region, agent.vantage, agent.env, agent.vpc))
+
+
 def is_address(host: str) -> bool:
     """Whether a host is given as an address, so that there is no name to resolve."""
     try:
@@ -46,7 +52,8 @@ def is_address(host: str) -> bool:
 
 def _asks(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
     for step in playbook.steps:
-        yield from _STEPS[step.kind](step, playbook, agent)
+        if asked_from(step, agent):
+            yield from _STEPS[step.kind](step, playbook, agent)
     yield from _controls(playbook, agent)
     if agent.cluster:
         for name in playbook.internal[:1]:

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from bot.diagnosis.asks import Ask, asks_of, is_address
+from bot.diagnosis.asks import Ask, asked_from, asks_of, is_address
 from bot.diagnosis.pacing import BUDGET_QPS, paced, request
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent, Observation, ProbeRequest
@@ -79,12 +79,13 @@ def follow_up(
     """The `then:` steps of these kinds, asked of the agents the hypothesis is about."""
     asks: list[Ask] = []
     for step in playbook.then:
-        if step.kind in kinds and step.kind == "dns_top":
-            able = [a for a in agents if a.name in where and (not a.kinds or "dns_top" in a.kinds)]
-            asks += [
-                Ask(agent=a, probe="dns_top", kind="dns_top", layer="dns_top", target=a.vpc, params=dict(step.options))
-                for a in able
-            ]
+        if step.kind != "dns_top" or step.kind not in kinds:
+            continue
+        params = {key: value for key, value in step.options.items() if key != "from_"}
+        able = [a for a in agents if a.name in where and asked_from(step, a) and (not a.kinds or step.kind in a.kinds)]
+        asks += [
+            Ask(agent=a, probe=step.kind, kind=step.kind, layer="dns_top", target=a.vpc, params=params) for a in able
+        ]
     return tuple(request(ask, "then") for ask in asks)
 
 

@@ -114,3 +114,13 @@ def test_a_playbook_without_a_dns_step_still_learns_the_address_it_pins() -> Non
     ready, waiting = plan.pin(first.pinned, seen, elapsed_s=0.0)
     assert ready
     assert not waiting
+
+
+def test_a_step_may_say_from_where_it_is_asked() -> None:
+    from bot.adapters.playbooks import read_playbook
+
+    text = (
+        "playbook: p\ntitle: p\ntargets: {api: https://api.example}\nprobe:\n  - http: {to: api, from: [pod, west]}\n"
+    )
+    first = plan.sweep(read_playbook(text), agents())
+    assert {a.agent.name for a in first.pinned} == {"east-pod", "west-vm"}

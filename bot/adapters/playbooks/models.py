@@ -62,7 +62,13 @@ Bilingual = Annotated[TextModel, BeforeValidator(_both)]
 Names = Annotated[list[str], BeforeValidator(_listed)]
 
 
-class DnsStep(_Strict):
+class _Step(_Strict):
+    from_: Names = Field(
+        default=[], alias="from", description="only from these regions, vantage points, environments, VPCs or agents"
+    )
+
+
+class DnsStep(_Step):
     """Resolve a target's name."""
 
     of: Names = Field(description="which targets' names")
@@ -73,7 +79,7 @@ class DnsStep(_Strict):
     within: Seconds = 5.0
 
 
-class HttpStep(_Strict):
+class HttpStep(_Step):
     """Fetch a target, by name and pinned to an address learned elsewhere."""
 
     to: Names
@@ -84,7 +90,7 @@ class HttpStep(_Strict):
     tries: Annotated[int, Field(ge=1, le=20)] = 4
 
 
-class TcpStep(_Strict):
+class TcpStep(_Step):
     """Connect to other ports of the target's address: tells a firewall from an outage."""
 
     to: Names
@@ -92,7 +98,7 @@ class TcpStep(_Strict):
     tries: Annotated[int, Field(ge=1, le=20)] = 2
 
 
-class PingStep(_Strict):
+class PingStep(_Step):
     """Ping the target's address."""
 
     to: Names
@@ -100,7 +106,7 @@ class PingStep(_Strict):
     method: Literal["auto", "icmp", "tcp"] = "auto"
 
 
-class ApiStep(_Strict):
+class ApiStep(_Step):
     """Call a read-only action of the vendor's API, unsigned and signed."""
 
     to: str
@@ -114,7 +120,7 @@ class ApiStep(_Strict):
     tries: Annotated[int, Field(ge=1, le=20)] = 6
 
 
-class ObjectStoreStep(_Strict):
+class ObjectStoreStep(_Step):
     """HEAD a bucket."""
 
     to: str
@@ -122,7 +128,7 @@ class ObjectStoreStep(_Strict):
     tries: Annotated[int, Field(ge=1, le=20)] = 6
 
 
-class DnsTopStep(_Strict):
+class DnsTopStep(_Step):
     """Who asks the resolver most: a capture or a query log of an agent that may read one."""
 
     seconds: Annotated[float, BeforeValidator(_seconds), Field(ge=1, le=15)] = 3.0
