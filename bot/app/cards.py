@@ -8,6 +8,7 @@ from bot.app import words
 from bot.app.matrix import matrix
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Ranked, Verdict
 from bot.diagnosis.investigation import FollowUp, Investigation
+from bot.domain.layers import BY_ID
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Paragraph, Progress, Ranking, Share, Tone
 from bot.domain.playbook import Playbook
 from bot.domain.text import Text, join, percent, same
@@ -52,9 +53,10 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None) -> 
     blocks: list[Block] = [
         Header(text=headline(verdict), tone=_tone(verdict), sub=_sub(run, took_s, incident)),
     ]
-    reasons = why(verdict)
+    reasons = why(run)
     if reasons:
-        blocks.append(Bullets(items=reasons, label=Text("为什么", "Why")))
+        label = Text("为什么", "Why") if verdict.leaders() else Text("看到的异常", "What fails")
+        blocks.append(Bullets(items=reasons, label=label))
     blocks += [Paragraph(text=what, label=Text("现在做", "Do now")) for what in todo(verdict, run.playbook)]
     deciding = decides(verdict)
     if deciding:
@@ -98,9 +100,15 @@ def cause(run: Investigation) -> Text:
     return Text(f"{what.zh}：{named.zh}", f"{what.en}: {named.en}")
 
 
-def why(verdict: Verdict) -> tuple[Text, ...]:
-    """The strongest evidence for the named causes, told in the order in which the hypothesis argues."""
-    leaders = verdict.leaders() or verdict.ranked[:1]
+def why(run: Investigation) -> tuple[Text, ...]:
+    """The strongest evidence for the named causes, told in the order in which the hypothesis argues.
+
+    Without a named cause: what is red, since that is all there is to go by.
+    """
+    verdict = run.verdict()
+    leaders = verdict.leaders()
+    if not leaders:
+        return _red(run)
     most = REASONS if len(leaders) == 1 else REASONS // 2
     found: list[Text] = []
     for leader in leaders:
@@ -108,6 +116,23 @@ def why(verdict: Verdict) -> tuple[Text, ...]:
         strongest = sorted(mine, key=lambda f: -f.weight)[:most]
         found += [f.text for f in mine if f in strongest]
     return tuple(dict.fromkeys(found))
+
+
+def _red(run: Investigation) -> tuple[Text, ...]:
+    """What failed where, worst first."""
+    reds = sorted((c for c in run.picture().cells if c.red), key=lambda c: (c.rate, c.agent, c.layer))
+    lines = []
+    for cell in reds[:REASONS]:
+        failure = words.failure(cell.failure)
+        layer = BY_ID[cell.layer].title
+        where = f"{cell.region} {cell.vantage}"
+        lines.append(
+            Text(
+                f"{where}：{layer.zh} {percent(cell.rate)}（{failure.zh}）",
+                f"{where}: {layer.en} {percent(cell.rate)} ({failure.en})",
+            )
+        )
+    return tuple(lines)
 
 
 def todo(verdict: Verdict, playbook: Playbook) -> tuple[Text, ...]:

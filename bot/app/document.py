@@ -33,14 +33,14 @@ def document(
         "share": round(verdict.share, 4),
         "title": cause(run).in_(lang),
         "headline": headline(verdict).in_(lang),
-        "why": [text.in_(lang) for text in why(verdict)],
+        "why": [text.in_(lang) for text in why(run)],
         "hypotheses": hypotheses,
         "culprit": culprit,
         "missing": [f"{name}: {reason or 'not connected'}" for name, reason in run.why_missing().items()],
         "missing_text": missing(run).in_(lang),
         "unexplained": [{"agent": agent, "layer": layer} for agent, layer in sorted(verdict.unexplained)],
         "next": _next(run),
-        "texts": {"headline": headline(verdict).to_json(), "why": [text.to_json() for text in why(verdict)]},
+        "texts": {"headline": headline(verdict).to_json(), "why": [text.to_json() for text in why(run)]},
     }
 
 
