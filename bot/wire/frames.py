@@ -17,6 +17,7 @@ from typing import Any
 from bot.domain.errors import FrameError
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Outcome, ProbeRequest
+from bot.wire.details import believable
 from bot.wire.signing import Signer, Verifier
 
 PROTOCOL = 1
@@ -24,6 +25,8 @@ MAX_FRAME = 256 * 1024
 """Bytes; a larger frame is refused unread."""
 MAX_LIFE_S = 60.0
 """A job may not be valid for longer than this, whatever it says."""
+REPLACED = 4001
+"""WebSocket close code: the same agent, by its key, has connected again. The older connection must stay away."""
 CLOCK_TOLERANCE_S = 30.0
 """How far the two clocks may differ before a job counts as expired or not yet valid."""
 
@@ -215,7 +218,7 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
         fault_of=FaultOf(row["fault_of"]) if row.get("fault_of") else None,
         success_rate=rate,
         timings_ms={str(k)[:40]: _num({"ms": v}, "ms") for k, v in _map(row, "timings_ms").items()},
-        detail=_map(row, "detail"),
+        detail=believable(_map(row, "detail")),
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Outcome, ProbeRequest
+from bot.wire.details import believable
 from bot.wire.frames import Frame, Hello, Job, Refused, Result, Status, Welcome
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
@@ -65,7 +66,7 @@ outcomes = st.builds(
     fault_of=st.none() | st.sampled_from(FaultOf),
     success_rate=st.none() | st.floats(min_value=0, max_value=1),
     timings_ms=st.dictionaries(text(40), numbers, max_size=4),
-    detail=json_objects,
+    detail=json_objects.map(believable),
 )
 protocols = st.integers(min_value=0, max_value=2**31)
 frames: st.SearchStrategy[Frame] = st.one_of(

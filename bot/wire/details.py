@@ -1,0 +1,158 @@
+"""What an agent says in detail, made safe to reckon with: a lying agent may be wrong, it may not break a run.
+
+Fields that the hub reckons with or shows must have their shape; a field that has not is dropped and named
+under "malformed". Other fields are kept as plain JSON, cut to a bounded depth and size.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bot.domain.failure import Failure
+
+MANY = 1000
+LONG = 500
+DEEP = 4
+_MAX = 1e9
+_FAILURES = frozenset(f.value for f in Failure)
+
+
+Read = Callable[[Any], Any]
+
+
+class _Malformed(ValueError):
+    """A value is not of its field's shape."""
+
+
+def believable(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """The detail with every known field in its shape. Never raises."""
+    out: dict[str, Any] = {}
+    malformed: list[str] = []
+    for key, value in list(detail.items())[:64]:
+        name = _text(str(key)[:64])
+        read = _SHAPES.get(name, _plain)
+        try:
+            out[name] = read(value) if value is not None else None
+        except _Malformed:
+            malformed.append(name)
+    if isinstance(out.get("tries"), int) and isinstance(out.get("ok"), int) and out["ok"] > out["tries"]:
+        malformed += ["ok", "tries"]
+        del out["ok"], out["tries"]
+    out = {key: value for key, value in out.items() if value is not None or key not in _SHAPES}
+    return {**out, "malformed": malformed} if malformed else out
+
+
+def _number(value: Any, *, low: float = -_MAX, high: float = _MAX) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise _Malformed
+    return float(value)
+
+
+def _count(low: int) -> Callable[[Any], int]:
+    def read(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= _MAX:
+            raise _Malformed
+        return value
+
+    return read
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise _Malformed
+    return value[:LONG].encode("utf-8", "replace").decode()
+
+
+def _share(value: Any) -> float:
+    return _number(value, low=0.0, high=1.0)
+
+
+def _texts(value: Any) -> list[str]:
+    if not isinstance(value, list):
+        raise _Malformed
+    return [_text(v) for v in value[:MANY]]
+
+
+def _counts(value: Any) -> dict[str, int]:
+    if not isinstance(value, dict):
+        raise _Malformed
+    return {_text(k): _count(0)(v) for k, v in list(value.items())[:64]}
+
+
+def _failures(value: Any) -> dict[str, int]:
+    counts = _counts(value)
+    if not counts.keys() <= _FAILURES:
+        raise _Malformed
+    return counts
+
+
+def _rows(shape: Mapping[str, Read], *, needs: tuple[str, ...] = ()) -> Callable[[Any], list[dict[str, Any]]]:
+    def row(given: Any) -> dict[str, Any]:
+        if not isinstance(given, dict) or any(given.get(name) is None for name in needs):
+            raise _Malformed
+        return {_text(k): shape.get(k, _plain)(v) for k, v in list(given.items())[:32] if v is not None or k in shape}
+
+    def read(value: Any) -> list[dict[str, Any]]:
+        if not isinstance(value, list):
+            raise _Malformed
+        return [row(given) for given in value[:MANY]]
+
+    return read
+
+
+def _maybe(read: Read) -> Read:
+    return lambda value: None if value is None else read(value)
+
+
+def _positive(value: Any) -> float:
+    return _number(value, low=0.0)
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Plain JSON, bounded; numbers finite."""
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, (int, float)):
+        return value if math.isfinite(value) and abs(value) <= _MAX * 1e3 else None
+    if depth >= DEEP:
+        return None
+    if isinstance(value, list):
+        return [_plain(v, depth + 1) for v in value[:MANY]]
+    if isinstance(value, dict):
+        return {_text(str(k)[:64]): _plain(v, depth + 1) for k, v in list(value.items())[:64]}
+    raise _Malformed
+
+
+_TRY: Mapping[str, Read] = {"ms": _maybe(_positive), "failure": _maybe(_text), "resolver": _maybe(_text)}
+_CLIENT: Mapping[str, Read] = {
+    "address": _text,
+    "qps": _positive,
+    "share": _share,
+    "distinct": _count(0),
+    "nxdomain_share": _maybe(_share),
+}
+_SHAPES: Mapping[str, Read] = {
+    "tries": _count(1),
+    "ok": _count(0),
+    "timeouts": _count(0),
+    "low": _share,
+    "high": _share,
+    "p50_ms": _positive,
+    "p95_ms": _positive,
+    "date_skew_ms": _number,
+    "qps": _positive,
+    "seconds": _positive,
+    "failures": _failures,
+    "rcodes": _counts,
+    "answers": _texts,
+    "resolvers": _texts,
+    "code": _text,
+    "reason": _text,
+    "source": _text,
+    "each": _rows(_TRY),
+    "clients": _rows(_CLIENT, needs=("address", "qps", "share")),
+}
