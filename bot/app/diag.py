@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -156,7 +157,8 @@ async def gather(parts: Parts, investigation: Investigation, redraw: Redraw) -> 
                 else:
                     investigation.take(seen)
             before = len(pumps)
-            send(investigation.more(elapsed_s=clock.monotonic() - began))
+            # With nothing out, whatever is still worth asking is asked now and not at its hour.
+            send(investigation.more(elapsed_s=clock.monotonic() - began if running else math.inf))
             running += len(pumps) - before
             if clock.monotonic() - began - drawn >= REDRAW_S:
                 drawn = clock.monotonic() - began

@@ -98,11 +98,13 @@ def investigate(
 
 
 def see(request: ProbeRequest, agent: Agent, rule: Rule, top: dict[str, object] | None = None) -> Observation:
+    return observe(request, agent, answer(request, agent, rule, top), at=AT, took_ms=1.0)
+
+
+def answer(request: ProbeRequest, agent: Agent, rule: Rule, top: dict[str, object] | None = None) -> Outcome:
     if request.kind == "dns_top":
-        found = Outcome(ok=True, detail=top) if top and agent.vantage == "vm" else _no_capture()
-    else:
-        found = outcome(request, agent, rule)
-    return observe(request, agent, found, at=AT, took_ms=1.0)
+        return Outcome(ok=True, detail=top) if top and agent.vantage == "vm" else _no_capture()
+    return outcome(request, agent, rule)
 
 
 def _no_capture() -> Outcome:

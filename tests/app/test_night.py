@@ -1,0 +1,235 @@
+"""The commands of a night, as transcripts: what is typed, what the room shows, what is on record."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bot.domain.incident import EntryKind
+from bot.domain.page import CallStatus
+from tests.diagnosis import nights
+from tests.transcript import ROOM, a_night
+
+
+async def test_diag_answers_with_cause_evidence_culprit_and_what_to_do(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = nights.vpc_dns_rate_limited
+        assert await night.types("/diag sms") is None
+        shown = night.shows()
+        assert "most likely: DNS of blue is rate-limited by the provider" in shown
+        assert "10.3.7.21" in shown
+        assert "Do now: stop or move the top client 10.3.7.21" in shown
+        assert "Missing: nothing" in shown
+        assert "diagnosing" not in shown
+        kinds = [e.kind for e in await night.timeline()]
+        assert kinds == [EntryKind.COMMAND, EntryKind.PROBES, EntryKind.VERDICT]
+
+
+async def test_the_same_answer_in_chinese(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = nights.vpc_dns_rate_limited
+        await night.types("／diag　sms")
+        shown = night.shows(lang="zh")
+        assert "最可能：blue 的 DNS 被云厂商限频" in shown
+        assert "现在做" in shown
+
+
+@pytest.mark.parametrize(
+    ("typed", "code", "says"),
+    [
+        ("/diag smss", "unknown_playbook", 'playbook "smss" not found; did you mean "sms"? /playbooks lists them'),
+        ("/diag", "missing_playbook", "which service?"),
+        ("/diag sms region=eats", "unknown_region", 'region "eats" not found; did you mean "east"?'),
+        ("/diag sms regoin=east", "unknown_option", 'did you mean "region"?'),
+        ("/daig sms", "unknown_command", 'did you mean "diag"?'),
+        ('/diag "sms', "bad_quotes", "a quote is not closed"),
+        ("/", "empty_command", "/help lists them all"),
+        ("/note", "empty_note", "for example /note"),
+        ("/note " + "x" * 5000, "too_long", "at most 4000"),
+        ("/page bob", "unknown_person", "there are: lin, chen"),
+        ("/ack", "no_incident", "nothing to acknowledge"),
+        ("/incident status", "no_incident", "/incident declare TITLE"),
+        ("/incident frobnicate", "unknown_action", "declare, status, resolve"),
+        ("/warroom bind INC-9", "unknown_open_incident", "open: none"),
+        ("/timeline INC-9", "unknown_incident", "INC-9"),
+        ("/vendor acme", "unknown_vendor", "tencent"),
+        ("/vendor tencent", "no_evidence", "/diag first"),
+        ("/watch", "nothing_to_watch", "/watch sms"),
+    ],
+)
+async def test_a_mistake_gets_a_clear_word_and_is_on_record(tmp_path: Path, typed: str, code: str, says: str) -> None:
+    async with a_night(tmp_path) as night:
+        error = await night.types(typed)
+        assert error is not None
+        assert error.code == code
+        assert says in night.shows()
+        assert "Traceback" not in night.shows()
+        (entry,) = await night.timeline()
+        assert entry.data == {"error": code}
+
+
+async def test_the_same_message_delivered_twice_is_one_command(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        await night.types("/note COS is down too", key="m1")
+        await night.types("/note COS is down too", key="m1")
+        assert [e.kind for e in await night.timeline()].count(EntryKind.NOTE) == 1
+
+
+async def test_runs_before_the_incident_belong_to_it(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = nights.permission_revoked
+        await night.types("/diag sms")
+        await night.types("/incident declare")
+        entries = await night.timeline("INC-1")
+        assert [e.kind for e in entries] == [
+            EntryKind.COMMAND,
+            EntryKind.PROBES,
+            EntryKind.VERDICT,
+            EntryKind.COMMAND,
+            EntryKind.INCIDENT,
+        ]
+        assert "INC-1 SMS cannot be sent: our key's permission was revoked" in night.shows()
+
+
+async def test_page_rings_once_and_key_1_acknowledges_and_stops_the_rest(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = nights.vpc_dns_rate_limited
+        await night.types("/diag sms")
+        await night.types("/page chen")
+        (call,) = night.pager.calls
+        assert (call.key, call.person.name, call.incident) == ("INC-1:1:chen:1", "chen", "INC-1")
+        assert "call to chen: calling" in night.shows()
+        assert await night.phone(call.key, CallStatus.RINGING)
+        assert "call to chen: the phone is ringing" in night.shows()
+        assert await night.phone(call.key, CallStatus.ANSWERED, "1")
+        assert await night.phone(call.key, CallStatus.ANSWERED, "1")  # providers repeat themselves
+        shown = night.shows()
+        assert "chen has INC-1 (by key press)" in shown
+        assert "call to chen: acknowledged" in shown
+        assert [e.kind for e in await night.timeline("INC-1")].count(EntryKind.ACK) == 1
+        await night.types("/ack")
+        assert "chen has it already" in night.shows()
+
+
+async def test_key_2_calls_the_next_person(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        await night.types("/page")
+        await night.phone("INC-1:1:lin:1", CallStatus.ANSWERED, "2")
+        for _ in range(100):
+            if len(night.pager.calls) == 2:
+                break
+            await asyncio.sleep(0.02)
+        assert [c.person.name for c in night.pager.calls] == ["lin", "chen"]
+
+
+async def test_a_call_nobody_placed_is_not_believed(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        assert not await night.phone("INC-7:1:eve:1", CallStatus.ANSWERED, "1")
+
+
+async def test_the_war_room_gets_the_verdict_and_resolving_frees_both_rooms(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = nights.firewall_block
+        await night.types("/diag sms")
+        await night.types("/warroom open")
+        ((room, title, _),) = night.chat.rooms
+        assert title.startswith("INC-1 ")
+        await night.settle()
+        there = night.shows(room)
+        assert "a security group or firewall of blue blocks the target" in there
+        assert "nobody has acknowledged yet" in there
+        await night.types("/ack", user="chen", room=room)
+        assert "chen has INC-1" in night.shows()
+        await night.types("/incident resolve", room=room)
+        assert "INC-1 resolved" in night.shows()
+        error = await night.types("/incident status")
+        assert error is not None
+        assert error.code == "no_incident"
+
+
+async def test_the_vendor_gets_what_its_engineers_will_ask_for(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = nights.vpc_dns_rate_limited
+        await night.types("/diag sms")
+        await night.types("/vendor tencent")
+        pack = night.shows("console:vendor-tencent")
+        assert "please help: most likely: DNS of blue is rate-limited" in pack
+        assert "east/vm" in pack
+        assert "dns_timeout" in pack
+
+
+async def test_watch_says_when_it_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.app.watch.PAUSE_S", 0.01)
+    async with a_night(tmp_path) as night:
+        night.rule = nights.vpc_dns_rate_limited
+        await night.types("/diag sms")
+        await night.types("/incident declare")
+        await night.types("/watch")
+        night.rule = nights.healthy
+        for _ in range(500):
+            if "recovered: green 5 times in a row" in night.shows():
+                break
+            await asyncio.sleep(0.02)
+        assert "recovered: green 5 times in a row" in night.shows()
+        assert EntryKind.RECOVERY in [e.kind for e in await night.timeline("INC-1")]
+
+
+async def test_watch_can_be_stopped(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = nights.vpc_dns_rate_limited
+        await night.types("/watch sms")
+        await night.types("/watch stop")
+        assert "stopped watching" in night.shows()
+        await night.types("/watch stop")
+        assert "nothing is being watched" in night.shows()
+
+
+async def test_a_note_is_recorded_at_its_true_time(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        await night.types('/note 23:40 COS "is" down too')
+        note = next(e for e in await night.timeline() if e.kind is EntryKind.NOTE)
+        assert f"{night.parts.local(note.at):%H:%M}" == "23:40"
+        assert note.en == 'COS "is" down too'
+        assert note.at <= night.parts.clock.now()
+
+
+@pytest.mark.parametrize("typed", ["/help", "/agents", "/playbooks", "/timeline"])
+async def test_the_views_answer_in_both_languages(tmp_path: Path, typed: str) -> None:
+    async with a_night(tmp_path) as night:
+        await night.types(typed)
+        assert night.shows(lang="zh").strip()
+        assert night.shows(lang="en").strip()
+
+
+async def test_without_agents_diag_says_how_to_start_one(tmp_path: Path) -> None:
+    async with a_night(tmp_path, who=nights.lost("east-pod", "east-vm", "east-vm2", "west-vm", "office")) as night:
+        error = await night.types("/diag sms")
+        assert error is not None
+        assert error.code == "no_agents"
+
+
+async def test_a_read_only_database_is_said_in_the_room_and_nothing_is_lost(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        await night.types("/note before")
+        with sqlite3.connect(tmp_path / "night.db") as other:
+            # Another writer that does not let go looks the same to us as a read-only file.
+            other.isolation_level = None
+            other.execute("BEGIN EXCLUSIVE")
+            error = await asyncio.wait_for(
+                asyncio.shield(asyncio.ensure_future(_type(night, "/note during"))), timeout=30
+            )
+            other.execute("ROLLBACK")
+        assert error is not None
+        assert error.code == "store_unavailable"
+        assert any("cannot be written just now" in str(put.message.blocks) for put in night.chat.puts)
+        await night.types("/note after")
+        assert [e.en for e in await night.timeline() if e.kind is EntryKind.NOTE] == ["before", "after"]
+
+
+async def _type(night: object, text: str) -> object:
+    from bot.app.dispatch import handle
+
+    return await handle(night.parts, text, user="lin", room=ROOM)  # type: ignore[attr-defined]

@@ -1,0 +1,114 @@
+"""A night to type into: real store and deliverer, scripted agents, and a chat that remembers what it shows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bot.adapters.playbooks import read_playbook
+from bot.adapters.store import SqlStore
+from bot.app.deliver import Deliverer
+from bot.app.dispatch import handle
+from bot.app.page import phone_reported
+from bot.app.parts import Parts
+from bot.app.plain import plain
+from bot.app.service import Service
+from bot.bootstrap import SystemClock
+from bot.domain.errors import UserError
+from bot.domain.incident import Entry
+from bot.domain.page import CallStatus, Person
+from bot.domain.probe import Agent, Outcome, ProbeRequest
+from bot.domain.text import Lang
+from bot.testing import FakeChat, FakePager, ScriptedAgents
+from tests.diagnosis import nights
+
+ROOM = "console:main"
+
+
+class Night:
+    """One room and one night."""
+
+    def __init__(self, parts: Parts, chat: FakeChat, pager: FakePager, agents: ScriptedAgents) -> None:
+        self.parts = parts
+        self.chat = chat
+        self.pager = pager
+        self.agents = agents
+        self.rule: nights.Rule = nights.healthy
+        self.service = Service(parts, read_playbook=read_playbook)
+
+    async def types(
+        self, text: str, *, user: str = "lin", room: str = ROOM, key: str | None = None
+    ) -> UserError | None:
+        """`<< text`; returns once everything it started has been said."""
+        error = await handle(self.parts, text, user=user, room=room, message_id=key)
+        await self.settle()
+        return error
+
+    async def settle(self) -> None:
+        """Wait until nothing is queued or running (a watch goes on for ever and is not waited for)."""
+        for _ in range(400):
+            await asyncio.sleep(0.01)
+            busy = [key for key in self.parts.jobs._keyed if key.startswith("run-")]
+            async with self.parts.store.begin() as tx:
+                rooms = [r.key for r in await tx.rooms.list("console")]
+                said = {(m.room, m.key): m for room in rooms for m, _, _ in await tx.messages.list(room)}
+            shown = {(m.room, m.key): m for room in rooms for m in self.chat.shown(room)}
+            if not busy and all(shown.get(key) == message for key, message in said.items()):
+                return
+        raise AssertionError("the night does not come to rest")
+
+    def shows(self, room: str = ROOM, lang: Lang = "en") -> str:
+        """`>> everything the room shows now`, oldest first."""
+        return "\n".join(plain(m.blocks, lang) for m in self.chat.shown(room))
+
+    async def phone(self, key: str, status: CallStatus, digits: str = "") -> bool:
+        """The provider reports."""
+        known = await phone_reported(self.parts, pager="gateway", key=key, status=status, digits=digits)
+        await self.settle()
+        return known
+
+    async def timeline(self, incident: str | None = None) -> Sequence[Entry]:
+        async with self.parts.store.begin() as tx:
+            return await tx.timeline.read(incident=incident, room=None if incident else ROOM)
+
+
+@asynccontextmanager
+async def a_night(folder: Path, *, who: Sequence[Agent] | None = None, url: str = "") -> AsyncIterator[Night]:
+    """A night on a SQLite file of its own."""
+    known = tuple(who if who is not None else nights.agents())
+    by_name = {a.name: a for a in known}
+    store = SqlStore(url or f"sqlite:///{folder / 'night.db'}")
+    await store.upgrade()
+    chat, pager, clock = FakeChat("console"), FakePager(), SystemClock()
+
+    def answer(request: ProbeRequest) -> Outcome | None:
+        return nights.answer(request, by_name[request.agent], night.rule, nights.CRAWLER)
+
+    agents = ScriptedAgents(known, answer, clock=clock)
+    deliverer = Deliverer(store, {"console": chat}, [pager], clock, poll_s=0.05)
+    parts = Parts(
+        store=store,
+        agents=agents,
+        chat={"console": chat},
+        clock=clock,
+        playbooks=nights.PLAYBOOKS,
+        hypotheses=nights.HYPOTHESES,
+        people={name: Person(name=name, phone="+86138", lang="en") for name in ("lin", "chen")},
+        pagers=True,
+        lang="en",
+        wake=deliverer.wake,
+    )
+    night = Night(parts, chat, pager, agents)
+    stop = asyncio.Event()
+    delivering = asyncio.create_task(deliverer.run(stop))
+    try:
+        await night.service.prepare()
+        yield night
+    finally:
+        await parts.jobs.close()
+        stop.set()
+        deliverer.wake()
+        await delivering
+        await store.close()
