@@ -79,6 +79,8 @@ def diag(playbook: str, options: Sequence[str], *, server: str, timeout_s: float
         if left <= 0:
             raise RemoteError(f"no answer within {timeout_s:.0f} s; the run goes on as {run}")
     document = found["document"]
+    if document is None:
+        raise RemoteError(f"{run} was interrupted by a restart of the bot; ask again")
     print(json.dumps(document, ensure_ascii=False, indent=2) if as_json else summary(document))
     return DONE
 

@@ -169,7 +169,7 @@ def _api(app: FastAPI, service: Service, api_token: str) -> None:
         found = await service.run(run, wait_s=min(30.0, max(0.0, wait)))
         if found is None:
             raise HTTPException(404, f"no run {run}")
-        return {"run": found.id, "finished": found.document is not None, "document": found.document}
+        return {"run": found.id, "finished": found.finished_at is not None, "document": found.document}
 
     @app.post("/api/v1/commands", dependencies=guarded)
     async def commands(asked: CommandRequest) -> dict[str, Any]:

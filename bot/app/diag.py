@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.app.cards import headline, progress_card, verdict_card
 from bot.app.document import document
@@ -18,7 +18,7 @@ from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.layers import BY_ID
-from bot.domain.message import Message, Paragraph
+from bot.domain.message import Button, Buttons, Header, Message, Paragraph
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent, Observation, ProbeRequest
 from bot.domain.text import Text, percent, same
@@ -27,6 +27,8 @@ log = logging.getLogger("warroom.diag")
 
 DEADLINE_S = 14.0
 """The answer is posted then, with what is there."""
+LOST_AFTER_S = 3 * DEADLINE_S
+"""A run without an end after so long has lost its bot."""
 REDRAW_S = 0.4
 """How often the message is edited while probes run."""
 Redraw = Callable[[frozenset[tuple[str, str]]], Awaitable[None]]
@@ -113,6 +115,46 @@ def select(parts: Parts, options: dict[str, str]) -> Sequence[Agent]:
             ),
         )
     return agents
+
+
+async def close_interrupted(parts: Parts) -> None:
+    """Say of runs that a stop of the bot cut off that they were; nobody should wait for their end.
+
+    Looks twice, because a run that began just now may be another bot's, and going well.
+    """
+    for wait_s in (0.0, LOST_AFTER_S):
+        await parts.clock.sleep(wait_s)
+        try:
+            async with parts.store.begin() as tx:
+                before = parts.clock.now() - timedelta(seconds=LOST_AFTER_S)
+                for run in await tx.runs.unfinished(before=before):
+                    await _interrupted(parts, tx, run)
+        except StoreUnavailable as exc:
+            log.warning("interrupted runs were not looked for: %s", exc)
+        parts.wake()
+
+
+async def _interrupted(parts: Parts, tx: Tx, run: Run) -> None:
+    now = parts.clock.now()
+    await tx.runs.save(replace(run, finished_at=now))
+    what = f"/diag {run.playbook}"
+    text = Text(f"{what} 被重启打断；请再来一次", f"{what} was interrupted by a restart; ask again")
+    again = Button(label=Text("再测一次", "Ask again"), command=what)
+    blocks = (Header(text=text, tone="warn"), Buttons(buttons=(again,)))
+    await say(parts, tx, Message(key=run.id, room=run.room, blocks=blocks), incident=run.incident)
+    await tx.timeline.append(
+        Entry(
+            kind=EntryKind.PROBES,
+            at=now,
+            actor="warroom",
+            room=run.room,
+            incident=run.incident,
+            run=run.id,
+            zh=text.zh,
+            en=text.en,
+            data={"interrupted": True},
+        )
+    )
 
 
 async def _investigate(parts: Parts, run: Run, investigation: Investigation, room: Room) -> None:

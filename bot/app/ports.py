@@ -148,7 +148,11 @@ class Runs(Protocol):
         ...
 
     async def latest(self, *, room: str, playbook: str | None = None) -> Run | None:
-        """The newest finished run of a room."""
+        """The newest run of a room that found something."""
+        ...
+
+    async def unfinished(self, *, before: datetime) -> Sequence[Run]:
+        """Runs begun before then that have no end."""
         ...
 
     async def attach(self, *, room: str, incident: str, since: datetime) -> int:

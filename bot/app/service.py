@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bot.app.diag import choose, select, start
+from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
@@ -39,6 +39,7 @@ class Service:
 
     async def prepare(self) -> None:
         """Make the main room, and say what a restart interrupted."""
+        self._parts.jobs.start(close_interrupted(self._parts), key="close-interrupted")
         async with self._parts.store.begin() as tx:
             if await tx.rooms.get(MAIN_ROOM) is None:
                 title = {"zh": "故障群", "en": "incidents"}[self._parts.lang]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain.incident import EntryKind
+from bot.domain.incident import EntryKind, Run
 from bot.domain.page import CallStatus
 from tests.diagnosis import nights
 from tests.transcript import ROOM, a_night
@@ -209,6 +209,19 @@ async def test_without_agents_diag_says_how_to_start_one(tmp_path: Path) -> None
         error = await night.types("/diag sms")
         assert error is not None
         assert error.code == "no_agents"
+
+
+async def test_a_run_that_a_restart_cut_off_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.app.diag.LOST_AFTER_S", 0.2)
+    async with a_night(tmp_path) as night:
+        async with night.parts.store.begin() as tx:
+            at = night.parts.clock.now()
+            await tx.runs.save(Run(id="run-cut", playbook="sms", room=ROOM, user="lin", started_at=at))
+        await asyncio.sleep(0.5)
+        await night.settle()
+        assert "/diag sms was interrupted by a restart; ask again" in night.shows()
+        (entry,) = await night.timeline()
+        assert entry.data == {"interrupted": True}
 
 
 async def test_a_read_only_database_is_said_in_the_room_and_nothing_is_lost(tmp_path: Path) -> None:

@@ -97,11 +97,13 @@ async def test_a_run_that_was_attached_while_under_way_stays_attached_when_it_fi
 
 async def test_the_latest_run_is_the_newest_finished_one_of_the_room(store: Store) -> None:
     async with store.begin() as tx:
-        await tx.runs.save(run("old", finished_at=after(1)))
-        await tx.runs.save(run("new", started_at=after(5), finished_at=after(6)))
-        await tx.runs.save(run("cos", playbook="cos", started_at=after(7), finished_at=after(8)))
+        found = {"verdict": ["healthy"]}
+        await tx.runs.save(run("old", finished_at=after(1), document=found))
+        await tx.runs.save(run("new", started_at=after(5), finished_at=after(6), document=found))
+        await tx.runs.save(run("cos", playbook="cos", started_at=after(7), finished_at=after(8), document=found))
+        await tx.runs.save(run("interrupted", started_at=after(8), finished_at=after(9)))
         await tx.runs.save(run("running", started_at=after(9)))
-        await tx.runs.save(run("elsewhere", room="slack:C1", started_at=after(9), finished_at=after(9)))
+        await tx.runs.save(run("elsewhere", room="slack:C1", started_at=after(9), finished_at=after(9), document=found))
         assert (await tx.runs.latest(room="console:ops")).id == "cos"  # type: ignore[union-attr]
         assert (await tx.runs.latest(room="console:ops", playbook="sms")).id == "new"  # type: ignore[union-attr]
         assert await tx.runs.latest(room="console:none") is None

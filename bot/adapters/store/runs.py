@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import RowMapping, func, select
@@ -42,13 +43,20 @@ class SqlRuns:
         return _run(row) if row else None
 
     async def latest(self, *, room: str, playbook: str | None = None) -> Run | None:
-        """The run of a room that was started last, of those that are finished."""
-        statement = select(runs).where(runs.c.room == room, runs.c.finished_at.is_not(None))
+        """The run of a room that was started last, of those that found something."""
+        statement = select(runs).where(
+            runs.c.room == room, runs.c.finished_at.is_not(None), runs.c.document.is_not(None)
+        )
         if playbook is not None:
             statement = statement.where(runs.c.playbook == playbook)
         statement = statement.order_by(runs.c.started_at.desc(), runs.c.finished_at.desc()).limit(1)
         row = (await self._session.connection.execute(statement)).mappings().one_or_none()
         return _run(row) if row else None
+
+    async def unfinished(self, *, before: datetime) -> Sequence[Run]:
+        """Runs begun before then that have no end."""
+        statement = select(runs).where(runs.c.finished_at.is_(None), runs.c.started_at < before)
+        return [_run(row) for row in (await self._session.connection.execute(statement)).mappings()]
 
     async def attach(self, *, room: str, incident: str, since: datetime) -> int:
         """Attach the room's runs since then that have no incident yet; returns how many."""
