@@ -18,7 +18,19 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from bot.domain.errors import FrameError
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Observation, Outcome, ProbeRequest, observe
-from bot.wire.frames import MAX_FRAME, PROTOCOL, Hello, Job, Refused, Result, Status, Welcome, decode, encode
+from bot.wire.frames import (
+    MAX_FRAME,
+    PROTOCOL,
+    REPLACED,
+    Hello,
+    Job,
+    Refused,
+    Result,
+    Status,
+    Welcome,
+    decode,
+    encode,
+)
 from bot.wire.signing import Signer, Verifier
 
 log = logging.getLogger("warroom.hub")
@@ -29,7 +41,6 @@ GRACE_S = 2.0
 """How much later than a probe's own limit its answer may come."""
 SEND_WITHIN_S = 5.0
 POLICY_CLOSED = 1008
-REPLACED = 4001
 
 
 class _Asked(asyncio.Queue[tuple[int, Observation]]):
@@ -77,6 +88,7 @@ class AgentHub:
         self._agents = {a.name: replace(a, state="lost") for a in known}
         self._links: dict[str, _Link] = {}
         self._on_change = on_change
+        self._closing: set[asyncio.Task[None]] = set()
 
     def routes(self) -> list[BaseRoute]:
         """What the web server mounts."""
@@ -132,11 +144,17 @@ class AgentHub:
             expires=now + JOB_LIFE_S,
             request=request,
         )
+        try:
+            text = encode(job, self._signer)
+        except FrameError as exc:
+            deliver(self._failed(request, Failure.UNSUPPORTED, f"the job cannot be sent: {exc}"))
+            return
         link.pending[job.id] = _Pending(job=job, asked=asked, deliver=deliver)
         try:
-            await asyncio.wait_for(link.socket.send_text(encode(job, self._signer)), SEND_WITHIN_S)
+            await asyncio.wait_for(link.socket.send_text(text), SEND_WITHIN_S)
         except (WebSocketDisconnect, RuntimeError, OSError, TimeoutError):
             self._drop(link, "connection broke while sending")
+            self._hang_up(link)
             return
         await asyncio.sleep(request.timeout_s + GRACE_S)
         late = link.pending.pop(job.id, None)
@@ -159,9 +177,11 @@ class AgentHub:
         try:
             link = await self._introduce(socket)
         except (FrameError, TimeoutError, WebSocketDisconnect) as exc:
-            log.warning("an agent did not introduce itself: %s", _reason(exc))
+            log.warning("an agent did not introduce itself: %s", str(exc) or "no hello in time")
             with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await socket.send_text(encode(Refused(reason=_reason(exc))))
+                # Refused is for good; one who was only slow may try again.
+                if isinstance(exc, FrameError):
+                    await socket.send_text(encode(Refused(reason=str(exc)[:1000])))
                 await socket.close(POLICY_CLOSED)
             return
         try:
@@ -170,7 +190,7 @@ class AgentHub:
             self._drop(link, "connection closed")
 
     async def _introduce(self, socket: WebSocket) -> _Link:
-        text = await asyncio.wait_for(socket.receive_text(), HELLO_WITHIN_S)
+        text = await asyncio.wait_for(_text(socket), HELLO_WITHIN_S)
         hello = decode(text)
         if not isinstance(hello, Hello):
             raise FrameError("the first frame must be a hello")
@@ -182,16 +202,20 @@ class AgentHub:
         if not name or not hello.agent.region or not hello.agent.vantage:
             raise FrameError("an agent needs a name, a region and a vantage point")
         old = self._links.get(name)
-        if old is not None:
-            if old.verifier.public != hello.public_key:
-                raise FrameError(f"an agent named {name!r} with another key is connected; choose another --name")
-            self._drop(old, "the agent connected again")
-            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
-                await old.socket.close(REPLACED)
-        await socket.send_text(encode(Welcome(public_key=self._signer.public, now=time.time())))
+        if old is not None and old.verifier.public != hello.public_key:
+            raise FrameError(f"an agent named {name!r} with another key is connected; choose another --name")
         agent = replace(hello.agent, name=name, state="ready", last_seen=_now())
         link = _Link(socket=socket, verifier=verifier, agent=agent)
+        if old is not None:
+            self._drop(old, "the agent connected again")
+            self._hang_up(old, REPLACED)
+        # The name is taken before the first await, so that of two who want it at once one is refused.
         self._links[name] = link
+        try:
+            await socket.send_text(encode(Welcome(public_key=self._signer.public, now=time.time())))
+        except BaseException:
+            self._drop(link, "connection broke while it was welcomed")
+            raise
         self._agents[name] = agent
         log.info("agent %s connected (%s, %s)", name, agent.region, agent.vantage)
         self._on_change()
@@ -200,9 +224,12 @@ class AgentHub:
     async def _listen(self, link: _Link) -> None:
         while True:
             try:
-                text = await link.socket.receive_text()
-            except (WebSocketDisconnect, RuntimeError, KeyError):
+                text = await _text(link.socket)
+            except (WebSocketDisconnect, RuntimeError):
                 return
+            except FrameError as exc:
+                log.warning("agent %s: %s", link.agent.name, exc)
+                continue
             if len(text) > MAX_FRAME:
                 log.warning("agent %s sent %d bytes at once; ignored", link.agent.name, len(text))
                 continue
@@ -240,10 +267,24 @@ class AgentHub:
             log.info("agent %s lost: %s", link.agent.name, why)
             self._on_change()
 
+    def _hang_up(self, link: _Link, code: int = POLICY_CLOSED) -> None:
+        """Close a dropped link, lest its agent believes itself connected; one that does not read delays nobody."""
+
+        async def close() -> None:
+            with contextlib.suppress(RuntimeError, WebSocketDisconnect):
+                await link.socket.close(code)
+
+        task = asyncio.create_task(close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
     def _lost(self, request: ProbeRequest, why: str) -> Observation:
         """A lost agent is an observation too: its trouble, never the target's."""
+        return self._failed(request, Failure.AGENT_LOST, why)
+
+    def _failed(self, request: ProbeRequest, failure: Failure, why: str) -> Observation:
         agent = self._agents.get(request.agent) or Agent(name=request.agent, region="?", vantage="?", state="lost")
-        outcome = Outcome(ok=False, failure=Failure.AGENT_LOST, fault_of=FaultOf.AGENT, detail={"reason": why})
+        outcome = Outcome(ok=False, failure=failure, fault_of=FaultOf.AGENT, detail={"reason": why})
         return observe(request, agent, outcome, at=_now(), took_ms=0.0)
 
 
@@ -259,5 +300,12 @@ def _at(epoch: float) -> datetime:
         return _now()
 
 
-def _reason(error: Exception) -> str:
-    return str(error) or "no hello in time"
+async def _text(socket: WebSocket) -> str:
+    """The next text frame. Raises FrameError for a binary one, WebSocketDisconnect at the end."""
+    message = await socket.receive()
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or 1006)
+    text = message.get("text")
+    if not isinstance(text, str):
+        raise FrameError("frames are text; a binary one came")
+    return text

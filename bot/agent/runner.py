@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from bot.domain.errors import FrameError
 from bot.domain.failure import Failure
+from bot.domain.probe import Outcome
 from bot.probes.base import ProbeContext, failed
 from bot.probes.table import run
 from bot.wire.frames import Job, Result, check_job
@@ -41,7 +42,9 @@ class Runner:
         self._forget(now)
         check_job(job, audience=self._name, now=now, seen=self._seen)
         self._seen[job.nonce] = job.expires
-        task = asyncio.create_task(self._run(job, send))
+        # Counted here, for a burst is accepted before the first of its tasks gets to run.
+        waiting = len(self._tasks)
+        task = asyncio.create_task(self._run(job, send) if waiting < MAX_WAITING else self._turn_away(job, send))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -67,19 +70,26 @@ class Runner:
 
     async def _run(self, job: Job, send: Callable[[Result], Awaitable[None]]) -> None:
         request = job.request
-        if len(self._tasks) > MAX_WAITING:
-            outcome, at, took = failed(Failure.AGENT_OVERLOADED, waiting=len(self._tasks)), time.time(), 0.0
-        else:
-            async with self._slots:
-                at, start = time.time(), time.monotonic()
-                limit = min(MAX_PROBE_S, request.timeout_s)
-                outcome = await run(request.kind, request.params, self._context, limit)
-                took = (time.monotonic() - start) * 1000
-        result = Result(job=job.id, nonce=job.nonce, outcome=outcome, at=at, took_ms=round(took, 2), lag_ms=self.lag_ms)
+        async with self._slots:
+            at, start = time.time(), time.monotonic()
+            outcome = await run(request.kind, request.params, self._context, min(MAX_PROBE_S, request.timeout_s))
+            took_ms = (time.monotonic() - start) * 1000
+        await self._report(job, outcome, send, at=at, took_ms=took_ms)
+
+    async def _turn_away(self, job: Job, send: Callable[[Result], Awaitable[None]]) -> None:
+        outcome = failed(Failure.AGENT_OVERLOADED, reason=f"{MAX_WAITING} jobs are waiting already")
+        await self._report(job, outcome, send, at=time.time(), took_ms=0.0)
+
+    async def _report(
+        self, job: Job, outcome: Outcome, send: Callable[[Result], Awaitable[None]], *, at: float, took_ms: float
+    ) -> None:
+        result = Result(
+            job=job.id, nonce=job.nonce, outcome=outcome, at=at, took_ms=round(took_ms, 2), lag_ms=self.lag_ms
+        )
         try:
             await send(result)
         except (OSError, FrameError) as exc:
-            log.warning("result of %s could not be sent: %s", request.probe, exc)
+            log.warning("result of %s could not be sent: %s", job.request.probe, exc)
 
     def _forget(self, now: float) -> None:
         """Expired nonces are refused by their expiry, so they need not be kept."""

@@ -136,7 +136,7 @@ class Puppet:
         await self.say(result(job, outcome=outcome or Outcome(ok=True)), signer=signer)
 
 
-def result(job: Job, **changes: Any) -> Result:
+def result(job: Job, /, **changes: Any) -> Result:
     """The result of a job, honest unless told otherwise."""
     plain = {"job": job.id, "nonce": job.nonce, "outcome": Outcome(ok=True), "at": time.time(), "took_ms": 1.5}
     return Result(**{**plain, **changes})
@@ -158,13 +158,21 @@ async def puppet(url: str, agent: Agent | None = None, *, signer: Signer | None 
         yield Puppet(socket, signer, Verifier(welcome.public_key))
 
 
+async def hung_up(socket: ClientConnection) -> int:
+    """Read to the end; the close code the hub gave."""
+    try:
+        async with asyncio.timeout(10):
+            while True:
+                await socket.recv()
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else 1006
+
+
 async def refusal(socket: ClientConnection) -> str:
     """The reason the hub gives before it hangs up."""
     frame = decode(await asyncio.wait_for(socket.recv(), 5))
     assert isinstance(frame, Refused)
-    with contextlib.suppress(ConnectionClosed):
-        await asyncio.wait_for(socket.recv(), 5)
-        raise AssertionError("the hub did not hang up")
+    await hung_up(socket)
     return frame.reason
 
 

@@ -1,0 +1,205 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.agent.runner import MAX_WAITING, Runner
+from bot.domain.errors import FrameError
+from bot.domain.failure import Failure, FaultOf
+from bot.domain.probe import ProbeRequest
+from bot.wire.frames import Job, Result
+from tests.wire.peers import HOST, POLICY, FalseHub, make_runner, request, slow
+
+DENY = "public: deny\n"
+PATIENT = POLICY + "budget: {probes_per_second: 2000}\n"
+HUB = FalseHub()
+
+
+def aged(issued_s: float, life_s: float, **changes: Any) -> Job:
+    """A job issued so many seconds from now, for so long."""
+    issued = time.time() + issued_s
+    return HUB.job(request(), issued=issued, expires=issued + life_s, **changes)
+
+
+class Desk:
+    """Where a runner's results go."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.results: list[Result] = []
+
+    async def take(self, result: Result) -> None:
+        self.results.append(result)
+
+    def accept(self, job: Job, *, hub_ahead_s: float = 0.0) -> None:
+        self.runner.accept(job, self.take, hub_ahead_s=hub_ahead_s)
+
+    async def run(self, asked: ProbeRequest, **changes: Any) -> Result:
+        self.accept(HUB.job(asked, **changes))
+        await self.runner.drain(10)
+        return self.results[-1]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(make_runner(tmp_path))
+
+
+async def test_a_job_is_run_and_its_result_names_it(desk: Desk) -> None:
+    job = HUB.job(request())
+    began = time.time()
+    desk.accept(job)
+    await desk.runner.drain(5)
+    (result,) = desk.results
+    assert (result.job, result.nonce) == (job.id, job.nonce)
+    assert (result.outcome.failure, result.outcome.fault_of) == (Failure.TCP_REFUSED, FaultOf.TARGET)
+    assert began <= result.at <= time.time()
+    assert 0 < result.took_ms < 5000
+
+
+async def test_a_policys_no_is_the_policys_fault_and_says_what_would_allow_it(tmp_path: Path) -> None:
+    desk = Desk(make_runner(tmp_path, policy=DENY))
+    for address in (HOST, "10.0.0.1", "169.254.169.254", "192.0.2.1"):
+        outcome = (await desk.run(request(params={"address": address, "port": 80}))).outcome
+        assert (outcome.ok, outcome.failure, outcome.fault_of) == (False, Failure.POLICY_DENIED, FaultOf.POLICY)
+        assert address in outcome.detail["reason"]
+
+
+async def test_what_the_agent_cannot_do_is_the_agents_own_trouble(desk: Desk) -> None:
+    for asked in (request(kind="shell"), request(params={}), request(params={"address": HOST, "port": 9, "cmd": "id"})):
+        outcome = (await desk.run(asked)).outcome
+        assert (outcome.failure, outcome.fault_of) == (Failure.UNSUPPORTED, FaultOf.AGENT)
+
+
+@pytest.mark.parametrize(
+    ("audience", "issued_s", "life_s", "reason"),
+    [
+        ("gz-vm", 0, 60, "addressed to 'gz-vm'"),
+        ("sh-vm", 0, 3600, "claims to live longer"),
+        ("sh-vm", -200, 60, "expired"),
+        ("sh-vm", 3600, 60, "is not valid for another"),
+    ],
+    ids=["re-addressed", "over-long", "expired", "of the future"],
+)
+async def test_a_job_that_is_not_for_here_and_now_is_not_run(
+    desk: Desk, audience: str, issued_s: float, life_s: float, reason: str
+) -> None:
+    with pytest.raises(FrameError, match=reason):
+        desk.accept(aged(issued_s, life_s, audience=audience))
+    await desk.runner.drain(1)
+    assert desk.results == []
+
+
+async def test_a_job_is_run_once(desk: Desk) -> None:
+    job = HUB.job(request())
+    desk.accept(job)
+    for again in (job, replace(job, id="another"), replace(job, request=request(probe="other"))):
+        with pytest.raises(FrameError, match="already run"):
+            desk.accept(again)
+    await desk.runner.drain(5)
+    assert len(desk.results) == 1
+
+
+@pytest.mark.parametrize("ahead_s", [-7200.0, 7200.0])
+async def test_a_job_expires_by_the_hubs_clock_however_wrong_ours_is(desk: Desk, ahead_s: float) -> None:
+    job = FalseHub(clock_s=ahead_s).job(request())
+    with pytest.raises(FrameError):
+        desk.accept(job)
+    desk.accept(job, hub_ahead_s=ahead_s)
+    await desk.runner.drain(5)
+    assert len(desk.results) == 1
+
+
+async def test_no_more_run_at_once_than_the_policy_says(tmp_path: Path) -> None:
+    desk = Desk(make_runner(tmp_path, policy=PATIENT, concurrent=2))
+    began = time.monotonic()
+    for _ in range(6):
+        desk.accept(HUB.job(slow(seconds=0.2)))
+    await desk.runner.drain(10)
+    assert 0.6 <= time.monotonic() - began < 3
+    assert len(desk.results) == 6
+
+
+async def test_waiting_for_a_slot_is_not_counted_as_the_probes_time(tmp_path: Path) -> None:
+    desk = Desk(make_runner(tmp_path, concurrent=1))
+    for _ in range(3):
+        desk.accept(HUB.job(slow(seconds=0.2)))
+    await desk.runner.drain(10)
+    assert all(150 < r.took_ms < 400 for r in desk.results)
+
+
+async def test_of_a_flood_the_first_512_wait_and_the_rest_is_refused_as_overload_at_once(tmp_path: Path) -> None:
+    desk = Desk(make_runner(tmp_path, policy=PATIENT, concurrent=64))
+    flood = [HUB.job(slow(seconds=0.05, probe=f"p{i}")) for i in range(MAX_WAITING + 88)]
+    for job in flood:
+        desk.accept(job)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    refused = list(desk.results)
+    assert {r.job for r in refused} == {job.id for job in flood[MAX_WAITING:]}
+    assert {(r.outcome.failure, r.outcome.fault_of) for r in refused} == {(Failure.AGENT_OVERLOADED, FaultOf.AGENT)}
+    await desk.runner.drain(20)
+    assert len(desk.results) == len(flood)
+    assert all(r.outcome.failure is Failure.TCP_REFUSED for r in desk.results[len(refused) :])
+
+
+async def test_draining_waits_for_what_runs_but_not_for_ever(desk: Desk) -> None:
+    desk.accept(HUB.job(slow(seconds=0.3)))
+    desk.accept(HUB.job(slow(seconds=30)))
+    began = time.monotonic()
+    await desk.runner.drain(0.8)
+    assert 0.7 < time.monotonic() - began < 2
+    assert len(desk.results) == 1
+
+
+async def test_abandoned_work_sends_nothing(desk: Desk) -> None:
+    desk.accept(HUB.job(slow(seconds=0.3)))
+    await asyncio.sleep(0.05)
+    desk.runner.abandon()
+    await desk.runner.drain(2)
+    assert desk.results == []
+
+
+async def test_a_result_that_cannot_be_sent_is_logged_and_the_next_one_goes_out(
+    desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: Result) -> None:
+        raise FrameError("the connection closed")
+
+    desk.runner.accept(HUB.job(request()), broken, hub_ahead_s=0.0)
+    await desk.run(request())
+    assert "could not be sent: the connection closed" in caplog.text
+    assert len(desk.results) == 1
+
+
+async def test_no_probe_outlives_its_own_limit(desk: Desk) -> None:
+    outcome = (await desk.run(replace(slow(seconds=20), timeout_s=0.2))).outcome
+    assert (outcome.failure, outcome.fault_of) == (Failure.AGENT_ERROR, FaultOf.AGENT)
+    assert "did not finish within 0.2 s" in outcome.detail["reason"]
+
+
+async def test_how_late_the_loop_runs_travels_with_results(desk: Desk) -> None:
+    watching = asyncio.create_task(desk.runner.watch_lag())
+    await asyncio.sleep(0.3)
+    time.sleep(0.4)  # the loop is held up on purpose
+    await asyncio.sleep(0.1)
+    result = await desk.run(request())
+    watching.cancel()
+    assert 100 < result.lag_ms < 1000
+
+
+async def test_old_nonces_are_forgotten_only_after_their_jobs_expired(desk: Desk) -> None:
+    logging.getLogger("warroom.agent").setLevel(logging.ERROR)
+    old = aged(-80, 60)
+    desk.accept(old)
+    for _ in range(4200):
+        desk.accept(HUB.job(request(kind="none")))
+    with pytest.raises(FrameError, match="already run"):
+        desk.accept(old)
+    desk.runner.abandon()
