@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from bot.app import words
-from bot.app.matrix import matrix
+from bot.app.matrix import matrix, ordered
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Ranked, Verdict
 from bot.diagnosis.investigation import FollowUp, Investigation
 from bot.domain.layers import BY_ID
@@ -207,7 +207,7 @@ def _missing_line(run: Investigation) -> Paragraph:
 
 def _sub(run: Investigation, took_s: float, incident: str | None) -> Text:
     took = words.duration(took_s)
-    regions = same("/".join(dict.fromkeys(a.region for a in run.agents)))
+    regions = same("/".join(dict.fromkeys(a.region for a in ordered(run.agents))))
     parts = [same(f"/diag {run.playbook.name}"), *([same(incident)] if incident else []), regions]
     return join(parts, zh=" · ", en=" · ") + Text(f" · 用时 {took.zh}", f" · took {took.en}")
 

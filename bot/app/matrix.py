@@ -24,7 +24,7 @@ def matrix(seen: Picture, *, pending: frozenset[tuple[str, str]] = frozenset()) 
     rows = [layer for layer in LAYERS if layer.id in asked]
     if not rows or not seen.agents:
         return None
-    agents = _ordered(seen.agents)
+    agents = ordered(seen.agents)
     return Matrix(
         columns=tuple(_column(a, agents) for a in agents),
         groups=_groups(agents),
@@ -38,7 +38,7 @@ def matrix(seen: Picture, *, pending: frozenset[tuple[str, str]] = frozenset()) 
     )
 
 
-def _ordered(agents: Sequence[Agent]) -> Sequence[Agent]:
+def ordered(agents: Sequence[Agent]) -> Sequence[Agent]:
     """The region with most vantage points first, those outside the cloud last; pod before VM."""
     size = Counter(a.region for a in agents)
     return sorted(agents, key=lambda a: (a.vantage == "outside", -size[a.region], a.region, _rank(a.vantage), a.name))
