@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.app.parts import Call, Parts, Then, say
+from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain.errors import UserError
-from bot.domain.incident import Entry, EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EntryKind, Incident, IncidentState, Room
 from bot.domain.message import Header, Message
 from bot.domain.text import Text
 
@@ -39,18 +39,8 @@ async def acknowledge(parts: Parts, tx: Tx, incident: Incident, *, by: str, room
     cancelled = await tx.outbox.cancel(incident=incident.id)
     took = (now - incident.opened_at).total_seconds()
     text = Text(f"{by} 接手了 {incident.id}（{how.zh}）", f"{by} has {incident.id} ({how.en})")
-    await tx.timeline.append(
-        Entry(
-            kind=EntryKind.ACK,
-            at=now,
-            actor=by,
-            room=room.key,
-            incident=incident.id,
-            zh=text.zh,
-            en=text.en,
-            data={"time_to_acknowledge_s": round(took, 1), "cancelled": cancelled},
-        )
-    )
+    facts = {"time_to_acknowledge_s": round(took, 1), "cancelled": cancelled}
+    await record(tx, EntryKind.ACK, text, at=now, actor=by, room=room.key, incident=incident.id, data=facts)
     for place in {incident.room, incident.origin_room}:
         said = Message(key=f"ack-{incident.id}", room=place, blocks=(Header(text=text, tone="good"),))
         await say(parts, tx, said, incident=incident.id)

@@ -8,15 +8,16 @@ import math
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.app.cards import headline, progress_card, verdict_card
 from bot.app.document import document
-from bot.app.parts import Call, Parts, Then, say
+from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import Entry, EntryKind, Room, Run
+from bot.domain.incident import EntryKind, Room, Run
 from bot.domain.layers import BY_ID
 from bot.domain.message import Button, Buttons, Header, Message, Paragraph
 from bot.domain.playbook import Playbook
@@ -142,18 +143,8 @@ async def _interrupted(parts: Parts, tx: Tx, run: Run) -> None:
     again = Button(label=Text("再测一次", "Ask again"), command=what)
     blocks = (Header(text=text, tone="warn"), Buttons(buttons=(again,)))
     await say(parts, tx, Message(key=run.id, room=run.room, blocks=blocks), incident=run.incident)
-    await tx.timeline.append(
-        Entry(
-            kind=EntryKind.PROBES,
-            at=now,
-            actor="warroom",
-            room=run.room,
-            incident=run.incident,
-            run=run.id,
-            zh=text.zh,
-            en=text.en,
-            data={"interrupted": True},
-        )
+    await record(
+        tx, EntryKind.PROBES, text, at=now, room=run.room, incident=run.incident, run=run.id, data={"interrupted": True}
     )
 
 
@@ -248,8 +239,7 @@ async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: 
             investigation, run_id=run.id, incident=incident, started_at=run.started_at, took_s=took_s, lang=current.lang
         )
         await tx.runs.save(replace(run, incident=incident, finished_at=now, document=found))
-        for entry in _entries(run, investigation, found, incident=incident, at=now):
-            await tx.timeline.append(entry)
+        await _record_findings(tx, replace(run, incident=incident), investigation, culprit=found["culprit"], at=now)
         card = verdict_card(investigation, took_s=took_s, incident=incident)
         await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=incident)
     parts.wake()
@@ -266,28 +256,20 @@ async def _conclude_unrecorded(
         await platform.put(Message(key=run.id, room=room.key, blocks=card), room, None)
 
 
-def _entries(
-    run: Run, investigation: Investigation, found: dict[str, object], *, incident: str | None, at: datetime
-) -> Sequence[Entry]:
+async def _record_findings(
+    tx: Tx, run: Run, investigation: Investigation, *, culprit: dict[str, Any] | None, at: datetime
+) -> None:
+    """Two lines for the timeline: what was asked, and what it means."""
     done, total = investigation.progress()
     verdict = investigation.verdict()
-    answer = headline(verdict)
     reds = sum(1 for c in investigation.picture().cells if c.red)
-    probes = Text(
+    asked = Text(
         f"/diag {run.playbook}：{len(investigation.agents)} 个观测点，{done}/{total} 项检查，{reds} 格异常",
         f"/diag {run.playbook}: {len(investigation.agents)} vantage points, {done}/{total} checks, {reds} cells red",
     )
     shares = {r.hypothesis.id: percent(r.share) for r in verdict.ranked[:3] if r.share >= 0.01}
-    blank = Entry(
-        kind=EntryKind.PROBES, at=at, actor="warroom", room=run.room, incident=incident, run=run.id, zh="", en=""
-    )
-    return (
-        replace(blank, zh=probes.zh, en=probes.en, data={"checks": total, "done": done, "red": reds}),
-        replace(
-            blank,
-            kind=EntryKind.VERDICT,
-            zh=answer.zh,
-            en=answer.en,
-            data={"verdict": list(verdict.ids), "shares": shares, "culprit": found["culprit"]},
-        ),
-    )
+    for kind, text, data in (
+        (EntryKind.PROBES, asked, {"checks": total, "done": done, "red": reds}),
+        (EntryKind.VERDICT, headline(verdict), {"verdict": list(verdict.ids), "shares": shares, "culprit": culprit}),
+    ):
+        await record(tx, kind, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from bot.app import ack, agents, diag, helping, incident, note, page, playbooks, timeline, vendor, warroom, watch
-from bot.app.parts import Call, Parts, Then, say
+from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain import command as commands
 from bot.domain.command import Command, unknown
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import Entry, EntryKind, Room
+from bot.domain.incident import EntryKind, Room
 from bot.domain.message import Block, Header, Message, Paragraph
-from bot.domain.text import Text
+from bot.domain.text import Text, same
 
 log = logging.getLogger("warroom")
 
@@ -84,7 +84,11 @@ async def _handle(
             await call.record(tx, EntryKind.COMMAND, typed, at=at, run=call.run)
     except UserError as error:
         async with parts.store.begin() as tx:
-            await tx.timeline.append(_refused(text, user, place, at=at, error=error))
+            refused = same(f"{text.strip()[:200]} → ") + error.text
+            facts = {"error": error.code}
+            await record(
+                tx, EntryKind.COMMAND, refused, at=at, actor=user, room=room, incident=place.incident, data=facts
+            )
             message = Message(key=parts.new_id("msg"), room=room, blocks=_error_blocks(error))
             await say(parts, tx, message, incident=place.incident)
         parts.wake()
@@ -110,20 +114,6 @@ async def _room(parts: Parts, tx: Tx, key: str) -> Room:
         found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang)
         await tx.rooms.save(found)
     return found
-
-
-def _refused(text: str, user: str, room: Room, *, at: datetime, error: UserError) -> Entry:
-    line = text.strip()[:200]
-    return Entry(
-        kind=EntryKind.COMMAND,
-        at=at,
-        actor=user,
-        room=room.key,
-        incident=room.incident,
-        zh=f"{line} → {error.text.zh}",
-        en=f"{line} → {error.text.en}",
-        data={"error": error.code},
-    )
 
 
 def _error_blocks(error: UserError) -> tuple[Block, ...]:

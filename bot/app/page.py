@@ -7,11 +7,11 @@ from dataclasses import replace
 from bot.app.ack import acknowledge
 from bot.app.incident import current_incident, open_here
 from bot.app.outgoing import page_row
-from bot.app.parts import Call, Parts, Then, say
+from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain.command import Command, unknown
 from bot.domain.errors import UserError
-from bot.domain.incident import Entry, EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EntryKind, Incident, IncidentState, Room
 from bot.domain.message import Button, Buttons, Header, Message, Paragraph, Tone
 from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, CallStatus, Page, Person
 from bot.domain.text import Text
@@ -87,17 +87,9 @@ async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStat
         keyed = digits and status is not CallStatus.COMPLETED  # the end of a call repeats what was pressed
         pressed = Text(f"，按了 {digits}", f", pressed {digits}") if keyed else Text("", "")
         line = Text(f"{who} 的电话：{said.zh}{pressed.zh}", f"call to {who}: {said.en}{pressed.en}")
-        await tx.timeline.append(
-            Entry(
-                kind=EntryKind.CALL,
-                at=now,
-                actor=pager,
-                room=incident.room,
-                incident=incident.id,
-                zh=line.zh,
-                en=line.en,
-                data={"key": key, "status": status.value, "digits": digits},
-            )
+        facts = {"key": key, "status": status.value, "digits": digits}
+        await record(
+            tx, EntryKind.CALL, line, at=now, actor=pager, room=incident.room, incident=incident.id, data=facts
         )
         room = await _room_of(tx, incident)
         over = incident.acked_at is not None or incident.state is IncidentState.RESOLVED

@@ -141,19 +141,44 @@ class Call:
         self, tx: Tx, kind: EntryKind, text: Text, *, run: str | None = None, at: datetime | None = None, **data: Any
     ) -> None:
         """Write one line on the timeline, by the person who typed the command."""
-        await tx.timeline.append(
-            Entry(
-                kind=kind,
-                at=at or self.at,
-                actor=self.command.user,
-                room=self.room.key,
-                incident=self.room.incident,
-                run=run,
-                zh=text.zh,
-                en=text.en,
-                data=data,
-            )
+        await record(
+            tx,
+            kind,
+            text,
+            at=at or self.at,
+            actor=self.command.user,
+            room=self.room.key,
+            incident=self.room.incident,
+            run=run,
+            data=data,
         )
+
+
+async def record(
+    tx: Tx,
+    kind: EntryKind,
+    text: Text,
+    *,
+    at: datetime,
+    room: str,
+    actor: str = "warroom",
+    incident: str | None = None,
+    run: str | None = None,
+    data: Mapping[str, Any] | None = None,
+) -> None:
+    """Write one line on the timeline."""
+    entry = Entry(
+        kind=kind,
+        at=at,
+        actor=actor,
+        room=room,
+        incident=incident,
+        run=run,
+        zh=text.zh,
+        en=text.en,
+        data=data or {},
+    )
+    await tx.timeline.append(entry)
 
 
 _said: ContextVar[list[str] | None] = ContextVar("said", default=None)

@@ -8,12 +8,12 @@ from datetime import datetime
 from bot.app import words
 from bot.app.diag import gather
 from bot.app.matrix import matrix
-from bot.app.parts import Call, Parts, Then, say
+from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import Entry, EntryKind, Room
+from bot.domain.incident import EntryKind, Room
 from bot.domain.message import Block, Button, Buttons, Header, Message, Paragraph
 from bot.domain.playbook import Playbook
 from bot.domain.text import Text
@@ -113,18 +113,8 @@ async def _recovered(call: Call, investigation: Investigation, since: datetime, 
     blocks.append(Buttons(buttons=(Button(label=Text("故障已解决", "Resolve"), command="/incident resolve"),)))
     async with parts.store.begin() as tx:
         room = await tx.rooms.get(call.room.key) or call.room
-        await tx.timeline.append(
-            Entry(
-                kind=EntryKind.RECOVERY,
-                at=now,
-                actor="warroom",
-                room=room.key,
-                incident=room.incident,
-                zh=text.zh,
-                en=text.en,
-                data={"playbook": investigation.playbook.name, "seconds": round((now - since).total_seconds(), 1)},
-            )
-        )
+        facts = {"playbook": investigation.playbook.name, "seconds": round((now - since).total_seconds(), 1)}
+        await record(tx, EntryKind.RECOVERY, text, at=now, room=room.key, incident=room.incident, data=facts)
         if room.incident is None:
             blocks.pop()
         # A new message and not only an edit: people must be told.
