@@ -77,6 +77,11 @@ def _cell(
             return MatrixCell(state="pending", hint=Text("正在测", "being asked"))
         if agent.state != "ready":
             return MatrixCell(state="missing", text="?", hint=Text("观测点没有应答", "this agent does not answer"))
+        before = cells.get((agent.name, "tcp")) if layer in ("tls", "http") else None
+        if before is not None and before.red:
+            return MatrixCell(
+                state="none", hint=Text("没走到这一步：连接就失败了", "not reached: connecting failed before")
+            )
         return MatrixCell(state="none", hint=Text("这里没有测", "not asked here"))
     return MatrixCell(state=_state(cell), text=_short(cell), hint=hint(cell))
 

@@ -14,6 +14,7 @@ from bot.domain.message import Header, Message, Paragraph
 from bot.domain.text import Text
 
 ACTIONS = ("open", "bind")
+TITLE_LENGTH = 50
 
 
 async def warroom(call: Call, tx: Tx) -> Then | None:
@@ -41,7 +42,7 @@ async def warroom(call: Call, tx: Tx) -> Then | None:
 async def _create(call: Call, incident: Incident) -> None:
     """Ask the platform for a room (outside any transaction), then move the incident there."""
     parts = call.parts
-    title = f"{incident.id} {incident.title}"[:50]
+    title = _fit(f"{incident.id} {incident.title}")
     try:
         key = await parts.chat[call.room.platform].create_room(title, [call.command.user])
     except SendFailed as exc:
@@ -69,6 +70,11 @@ async def _create(call: Call, incident: Incident) -> None:
             Header(text=text, tone="info"),
             Paragraph(text=Text(f"在房间 “{title}” 里继续", f'go on in the room "{title}"')),
         )
+
+
+def _fit(title: str) -> str:
+    """A room's title as WeCom takes it (50 characters), cut with an ellipsis."""
+    return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1].rstrip()}…"
 
 
 async def _bring_verdict(call: Call, there: Call, tx: Tx) -> None:

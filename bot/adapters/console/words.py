@@ -96,7 +96,7 @@ WORDS: dict[str, Text] = {
     "lab": Text("演练环境", "The lab"),
     "lab_about": Text("这里的故障是真的：真的 DNS、真的限频、真的丢包。", "The fault is real: real DNS, a real limit."),
     "fault": Text("故障", "Fault"),
-    "lift": Text("解除故障", "Lift the limit"),
+    "lift": Text("解除故障", "Lift the fault"),
     "healthy_now": Text("一切正常", "all is well"),
     "fault_on": Text("故障进行中", "fault is on"),
     "offered": Text("到来", "offered"),
