@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import ssl
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit, urlunsplit
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
 
 from bot.agent.runner import Runner
-from bot.domain.errors import FrameError, WarroomError
+from bot.domain.errors import ConfigError, FrameError, WarroomError
+from bot.domain.failure import Failure
 from bot.domain.probe import Agent
-from bot.wire.frames import MAX_FRAME, Hello, Job, Refused, Result, Status, Welcome, decode, encode
+from bot.probes.base import failed
+from bot.wire.frames import MAX_FRAME, REPLACED, Hello, Job, Refused, Result, Status, Welcome, decode, encode
 from bot.wire.signing import Signer, Verifier
 
 log = logging.getLogger("warroom.agent")
@@ -42,12 +45,21 @@ class HubAddress:
 
 
 def hub_url(url: str) -> str:
-    """The WebSocket URL for what was typed: `ws://host:8800` gets the path. Raises WarroomError."""
+    """The WebSocket URL for what was typed: `ws://host:8800` gets the path. Raises ConfigError."""
     parts = urlsplit(url)
     if parts.scheme not in ("ws", "wss") or not parts.hostname:
-        raise WarroomError(f"--hub {url!r} must read wss://host[:port] or ws://host[:port]")
+        raise ConfigError(f"--hub {url!r} must read wss://host[:port] or ws://host[:port]")
     path = parts.path if parts.path not in ("", "/") else CONNECT_PATH
     return urlunsplit((parts.scheme, parts.netloc, path, parts.query, ""))
+
+
+def spell(result: Result, signer: Signer) -> str:
+    """The result as a frame. One that cannot travel becomes our own trouble, lest the hub wait for it."""
+    try:
+        return encode(result, signer)
+    except FrameError as exc:
+        outcome = failed(Failure.AGENT_ERROR, reason=f"the result cannot be sent: {exc}"[:500])
+        return encode(replace(result, outcome=outcome), signer)
 
 
 class AgentClient:
@@ -109,12 +121,17 @@ class AgentClient:
                 raise FrameError("the hub did not answer with a welcome")
             log.info("connected to %s as %s", self._hub.url, self._agent.name)
             self._tries = 0
-            await self._serve(socket, Verifier(welcome.public_key), hub_ahead_s=welcome.now - time.time())
+            hub_now_s = welcome.now - time.monotonic()
+            await self._serve(socket, Verifier(welcome.public_key), hub_now_s)
+        if not self.stop.is_set():
+            log.warning("hub %s: the hub closed the connection", self._hub.url)
 
-    async def _serve(self, socket: ClientConnection, hub: Verifier, *, hub_ahead_s: float) -> None:
+    async def _serve(self, socket: ClientConnection, hub: Verifier, hub_now_s: float) -> None:
+        """Take jobs until the connection ends. `hub_now_s` + `time.monotonic()` is the time by the hub's clock."""
+
         async def send(result: Result) -> None:
             try:
-                await socket.send(encode(result, self._signer))
+                await socket.send(spell(result, self._signer))
             except ConnectionClosed as exc:
                 raise FrameError("the connection closed before the result was sent") from exc
 
@@ -124,6 +141,8 @@ class AgentClient:
                 try:
                     frame = decode(text, hub)
                     if isinstance(frame, Job):
+                        # Ours may be set at any moment, so the hub's clock is reckoned on one that never steps.
+                        hub_ahead_s = hub_now_s + time.monotonic() - time.time()
                         self._runner.accept(frame, send, hub_ahead_s=hub_ahead_s)
                 except FrameError as exc:
                     log.warning("refused a frame: %s", exc)
@@ -133,15 +152,18 @@ class AgentClient:
     async def _leave(self, socket: ClientConnection) -> None:
         """On stop: say so, finish what runs, close."""
         await self.stop.wait()
-        await socket.send(encode(Status(state="draining"), self._signer))
+        with contextlib.suppress(ConnectionClosed):
+            await socket.send(encode(Status(state="draining"), self._signer))
         await self._runner.drain(DRAIN_S)
         await socket.close()
 
 
 def _refusal(error: Exception) -> None:
-    """A wrong token stays wrong: stop and say so instead of knocking for ever."""
+    """Raise RefusedByHub where knocking again would not help, or would throw out another process for ever."""
     if isinstance(error, InvalidStatus) and error.response.status_code in (401, 403):
         raise RefusedByHub(
             "the hub refused the token (HTTP "
             f"{error.response.status_code}); check that WARROOM_AGENT_TOKEN is the one the bot runs with"
         ) from error
+    if isinstance(error, ConnectionClosed) and error.rcvd is not None and error.rcvd.code == REPLACED:
+        raise RefusedByHub("another process with this --name and key has connected; give each agent its own --name")

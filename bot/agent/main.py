@@ -56,6 +56,8 @@ def agent_token(environ: Mapping[str, str]) -> str:
             raise ConfigError(f"WARROOM_AGENT_TOKEN_FILE {file}: {exc.strerror}") from exc
     if not token:
         raise ConfigError("WARROOM_AGENT_TOKEN is not set; it must be the token the bot runs with")
+    if not (token.isascii() and token.isprintable()):
+        raise ConfigError("WARROOM_AGENT_TOKEN must be printable ASCII, for it travels in an HTTP header")
     return token
 
 

@@ -16,7 +16,7 @@ from bot.adapters import agent_hub
 from bot.adapters.agent_hub import AgentHub
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Observation, Outcome, ProbeRequest
-from bot.wire.frames import MAX_FRAME, MAX_LIFE_S, REPLACED, Frame, Hello, Job, Refused, Result, Status, encode
+from bot.wire.frames import MAX_FRAME, MAX_LIFE_S, REPLACED, Frame, Hello, Job, Refused, Result, Status, decode, encode
 from bot.wire.signing import Signer
 from tests.wire.peers import (
     TOKEN,
@@ -178,7 +178,7 @@ async def test_of_two_keys_that_want_a_name_at_the_same_moment_one_gets_it(the_h
     async def come(signer: Signer) -> Frame:
         async with dial(url) as socket:
             await socket.send(encode(Hello(agent=who(), public_key=signer.public), signer))
-            frame: Frame = agent_hub.decode(await socket.recv())
+            frame: Frame = decode(await socket.recv())
             await asyncio.sleep(0.5)
             return frame
 
@@ -377,9 +377,10 @@ async def test_an_agent_that_vanishes_is_lost_at_once_with_all_that_was_out(the_
         await other.answer(await other.job())
         seen = await asking.all()
         assert time.monotonic() - began < 2
-    assert sorted((o.agent, o.failure, o.fault_of) for o in seen if not o.ok) == [
-        ("sh-vm", Failure.AGENT_LOST, FaultOf.AGENT)
-    ] * 2
+    assert (
+        sorted((o.agent, o.failure, o.fault_of) for o in seen if not o.ok)
+        == [("sh-vm", Failure.AGENT_LOST, FaultOf.AGENT)] * 2
+    )
     assert [o.agent for o in seen if o.ok] == ["sh-pod"]
 
 

@@ -180,7 +180,7 @@ async def test_two_who_ask_at_once_each_get_their_own_answers(stage: Stage) -> N
     batches = [[request(a.name) for a in (POD, VM, FAR) for _ in range(10)] for _ in range(4)]
     async with stage(AGENTS, script) as transport:
         heard = await asyncio.gather(*(ask(transport, batch) for batch in batches))
-    assert heard == [{r.id for r in batch} for batch in batches]
+    assert list(heard) == [{r.id for r in batch} for batch in batches]
 
 
 async def test_the_same_request_may_be_asked_twice_and_at_the_same_time(stage: Stage) -> None:
@@ -190,7 +190,7 @@ async def test_the_same_request_may_be_asked_twice_and_at_the_same_time(stage: S
         return [o.ok async for o in transport.ask([asked, asked], deadline_s=5)]
 
     async with stage(AGENTS, fine) as transport:
-        assert await asyncio.gather(ask(transport), ask(transport)) == [[True, True], [True, True]]
+        assert list(await asyncio.gather(ask(transport), ask(transport))) == [[True, True], [True, True]]
 
 
 async def test_one_who_stops_listening_early_leaves_the_agents_free_for_the_next(stage: Stage) -> None:

@@ -199,6 +199,7 @@ class FalseHub:
 
     signer: Signer = field(default_factory=Signer)
     clock_s: float = 0.0
+    welcomes: bool = True
     url: str = ""
     tokens: list[str] = field(default_factory=list)
     _met: asyncio.Queue[Meeting] = field(default_factory=asyncio.Queue)
@@ -219,6 +220,9 @@ class FalseHub:
         self.tokens.append(socket.request.headers.get("Authorization", ""))
         hello = decode(await socket.recv())
         assert isinstance(hello, Hello)
+        if not self.welcomes:
+            await socket.send(encode(hello))
+            return
         await socket.send(encode(Welcome(public_key=self.signer.public, now=time.time() + self.clock_s)))
         self._met.put_nowait(Meeting(socket, hello))
         await socket.wait_closed()
@@ -244,11 +248,12 @@ def make_runner(folder: Path, name: str = "sh-vm", *, policy: str = POLICY, conc
 @asynccontextmanager
 async def agent_client(url: str, runner: Runner, agent: Agent | None = None, **more: Any) -> AsyncIterator[AgentClient]:
     """A real agent in this process, stopped at the end."""
+    signer = more.pop("signer", None) or Signer()
     client = AgentClient(
         agent=agent or who(),
         hub=HubAddress(url=url, token=more.pop("token", TOKEN), **more),
         runner=runner,
-        signer=Signer(),
+        signer=signer,
     )
     running = asyncio.create_task(client.run())
     try:

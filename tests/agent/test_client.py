@@ -1,0 +1,408 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import random
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.adapters.agent_hub import AgentHub
+from bot.agent.client import AgentClient, HubAddress, RefusedByHub, hub_url, spell
+from bot.domain.errors import ConfigError
+from bot.domain.failure import Failure, FaultOf
+from bot.domain.probe import Outcome
+from bot.lab.pki import Authority
+from bot.wire.frames import MAX_FRAME, Job, Result, Status, decode, encode
+from bot.wire.signing import Signer, Verifier
+from tests.wire.peers import (
+    HOST,
+    POLICY,
+    TOKEN,
+    FalseHub,
+    Meeting,
+    agent_client,
+    answers,
+    bind,
+    false_hub,
+    hub,
+    make_runner,
+    request,
+    served,
+    slow,
+    until,
+    who,
+)
+
+
+def ready(of: AgentHub) -> list[str]:
+    return [a.name for a in of.agents() if a.state == "ready"]
+
+
+async def run_to_its_end(url: str, folder: Path, **more: Any) -> str:
+    """The reason a client gives up for good."""
+    plain = {"agent": who(), "signer": Signer(), "hub": HubAddress(url=url, token=TOKEN)}
+    client = AgentClient(**{**plain, "runner": make_runner(folder), **more})
+    with pytest.raises(RefusedByHub) as caught:
+        await asyncio.wait_for(client.run(), 10)
+    return str(caught.value)
+
+
+# --- where to dial ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("typed", "dialled"),
+    [
+        ("ws://bot:8800", "ws://bot:8800/agents/connect"),
+        ("wss://warroom.example/", "wss://warroom.example/agents/connect"),
+        ("wss://warroom.example/behind/proxy", "wss://warroom.example/behind/proxy"),
+        ("ws://[::1]:8800", "ws://[::1]:8800/agents/connect"),
+    ],
+)
+def test_a_hub_is_named_by_its_address_alone(typed: str, dialled: str) -> None:
+    assert hub_url(typed) == dialled
+
+
+@pytest.mark.parametrize("typed", ["", "bot:8800", "http://bot:8800", "ws://", "ws:///path"])
+def test_what_is_no_hub_address_is_refused_with_its_form(typed: str) -> None:
+    with pytest.raises(ConfigError, match="must read wss://host"):
+        hub_url(typed)
+
+
+def test_a_token_is_not_shown_by_what_holds_it() -> None:
+    assert TOKEN not in repr(HubAddress(url="ws://bot", token=TOKEN))
+
+
+# --- the whole way ----------------------------------------------------------------------------------------------
+
+
+async def test_jobs_go_out_and_observations_come_back(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url, agent_client(url, make_runner(tmp_path)):
+        await until(lambda: ready(the_hub))
+        listener = bind()
+        listener.listen()
+        up = request(probe="up", params={"address": HOST, "port": listener.getsockname()[1]})
+        down = request(probe="down")
+        barred = request(probe="barred", params={"address": "10.0.0.1", "port": 80})
+        seen = {o.probe: o for o in await answers(the_hub, up, down, barred)}
+        listener.close()
+    assert (seen["up"].ok, seen["up"].agent, seen["up"].region) == (True, "sh-vm", "shanghai")
+    assert seen["up"].timings_ms["tcp"] > 0
+    assert (seen["down"].failure, seen["down"].fault_of) == (Failure.TCP_REFUSED, FaultOf.TARGET)
+    assert (seen["barred"].failure, seen["barred"].fault_of) == (Failure.POLICY_DENIED, FaultOf.POLICY)
+    assert the_hub.agents()[0].state == "lost"
+
+
+async def test_a_flood_of_jobs_beyond_512_comes_back_as_overload_of_the_agent(tmp_path: Path) -> None:
+    the_hub = hub()
+    patient = make_runner(tmp_path, policy=POLICY + "budget: {probes_per_second: 5000}\n", concurrent=512)
+    async with served(the_hub) as url, agent_client(url, patient):
+        await until(lambda: ready(the_hub))
+        seen = await answers(the_hub, *(slow(seconds=3) for _ in range(600)), deadline_s=30)
+    turned_away = [o for o in seen if o.failure is Failure.AGENT_OVERLOADED]
+    assert len(turned_away) == 88
+    assert {o.fault_of for o in turned_away} == {FaultOf.AGENT}
+    assert [o.failure for o in seen if o not in turned_away] == [Failure.TCP_REFUSED] * 512
+
+
+async def test_an_agent_shows_its_token_and_introduces_itself_with_its_key(tmp_path: Path) -> None:
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path), who(env="prod")):
+        meeting = await false.met()
+        assert false.tokens == [f"Bearer {TOKEN}"]
+        assert meeting.hello.agent == who(env="prod")
+        await meeting.socket.send(encode(false.job(request()), false.signer))
+        assert isinstance(await meeting.hear(), Result)
+
+
+# --- what the hub may not do -------------------------------------------------------------------------------------
+
+
+def forged(false: FalseHub, job: Job) -> str:
+    return encode(job, Signer())
+
+
+def readdressed(false: FalseHub, job: Job) -> str:
+    return encode(replace(job, audience="gz-vm"), false.signer)
+
+
+def tampered(false: FalseHub, job: Job) -> str:
+    envelope = json.loads(encode(job, false.signer))
+    return json.dumps({**envelope, "body": envelope["body"].replace('"port":9', '"port":22')})
+
+
+def expired(false: FalseHub, job: Job) -> str:
+    return encode(replace(job, issued=job.issued - 200, expires=job.expires - 200), false.signer)
+
+
+def over_long(false: FalseHub, job: Job) -> str:
+    return encode(replace(job, expires=job.issued + 3600), false.signer)
+
+
+def noise(false: FalseHub, job: Job) -> str:
+    return "run this: id"
+
+
+@pytest.mark.parametrize("dishonest", [forged, readdressed, tampered, expired, over_long, noise])
+async def test_a_job_that_may_not_be_run_is_refused_and_the_next_honest_one_is_run(
+    tmp_path: Path, dishonest: Callable[[FalseHub, Job], str], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path)):
+        meeting = await false.met()
+        await meeting.socket.send(dishonest(false, false.job(request())))
+        await meeting.silence()
+        assert "refused a frame" in caplog.text
+        await run_honestly(false, meeting)
+
+
+async def run_honestly(false: FalseHub, meeting: Meeting) -> None:
+    job = false.job(request())
+    await meeting.socket.send(encode(job, false.signer))
+    heard = await meeting.hear()
+    assert isinstance(heard, Result)
+    assert (heard.job, heard.nonce) == (job.id, job.nonce)
+
+
+async def test_a_job_is_run_once_also_when_it_is_replayed_on_the_next_connection(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path)):
+        meeting = await false.met()
+        recorded = encode(false.job(request()), false.signer)
+        await meeting.socket.send(recorded)
+        assert isinstance(await meeting.hear(), Result)
+        await meeting.socket.send(recorded)
+        await meeting.silence()
+        await meeting.socket.close()
+        meeting = await false.met()
+        await meeting.socket.send(recorded)
+        await meeting.silence()
+        assert caplog.text.count("already run") == 2
+
+
+@pytest.mark.parametrize("clock_s", [-86_400.0, 86_400.0])
+async def test_jobs_expire_by_the_hubs_clock_however_far_apart_the_two_clocks_are(
+    tmp_path: Path, clock_s: float
+) -> None:
+    async with false_hub(clock_s=clock_s) as false, agent_client(false.url, make_runner(tmp_path)):
+        await run_honestly(false, await false.met())
+
+
+async def test_a_clock_that_is_set_while_connected_costs_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path)):
+        meeting = await false.met()
+        await run_honestly(false, meeting)
+        job = false.job(request())
+        true_time = time.time
+        monkeypatch.setattr(time, "time", lambda: true_time() + 86_400)
+        await meeting.socket.send(encode(job, false.signer))
+        assert isinstance(await meeting.hear(), Result)
+
+
+async def test_an_oversize_frame_ends_the_connection_and_the_agent_comes_back(tmp_path: Path) -> None:
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path)):
+        meeting = await false.met()
+        await meeting.socket.send("x" * (MAX_FRAME + 1))
+        await asyncio.wait_for(meeting.socket.wait_closed(), 5)
+        assert meeting.socket.close_code == 1009
+        await run_honestly(false, await false.met())
+
+
+@pytest.mark.parametrize("detail", [{"body": "x" * MAX_FRAME}, {"rate": float("inf")}, {"body": b"bytes"}])
+def test_a_result_that_cannot_travel_arrives_as_the_agents_own_trouble(detail: dict[str, Any]) -> None:
+    signer = Signer()
+    result = Result(job="j1", nonce="n1", outcome=Outcome(ok=True, detail=detail), at=1.0, took_ms=2.0)
+    heard = decode(spell(result, signer), Verifier(signer.public))
+    assert isinstance(heard, Result)
+    assert (heard.job, heard.nonce, heard.at, heard.took_ms) == ("j1", "n1", 1.0, 2.0)
+    assert (heard.outcome.failure, heard.outcome.fault_of) == (Failure.AGENT_ERROR, FaultOf.AGENT)
+    assert "the result cannot be sent" in heard.outcome.detail["reason"]
+
+
+# --- coming, going, coming back --------------------------------------------------------------------------------
+
+
+async def test_a_wrong_token_ends_the_agent_with_what_to_check(tmp_path: Path) -> None:
+    async with served(hub(token="another")) as url:
+        reason = await run_to_its_end(url, tmp_path)
+    assert "refused the token (HTTP 403)" in reason
+    assert "WARROOM_AGENT_TOKEN" in reason
+    assert TOKEN not in reason
+
+
+async def test_a_name_that_is_taken_ends_the_agent_with_what_to_change(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url, agent_client(url, make_runner(tmp_path)):
+        await until(lambda: ready(the_hub))
+        assert "choose another --name" in await run_to_its_end(url, tmp_path)
+        assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
+
+
+async def test_of_two_processes_with_one_name_and_key_the_older_gives_way_for_good(tmp_path: Path) -> None:
+    signer, the_hub = Signer(), hub()
+    async with served(the_hub) as url:
+        older = asyncio.create_task(run_to_its_end(url, tmp_path, signer=signer))
+        await until(lambda: ready(the_hub))
+        async with agent_client(url, make_runner(tmp_path), signer=signer):
+            assert "another process" in await older
+            assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
+
+
+async def test_what_is_no_websocket_url_ends_the_agent(tmp_path: Path) -> None:
+    assert "no WebSocket URL" in await run_to_its_end("http://127.41.0.10:1/agents/connect", tmp_path)
+
+
+async def test_a_hub_that_speaks_no_such_protocol_is_knocked_at_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with false_hub(welcomes=False) as false, agent_client(false.url, make_runner(tmp_path)):
+        await until(lambda: len(false.tokens) >= 2)
+    assert "did not answer with a welcome" in caplog.text
+
+
+async def test_an_agent_waits_for_a_hub_that_is_not_there_yet_and_says_so(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    listener = bind()
+    port = listener.getsockname()[1]
+    listener.close()
+    the_hub = hub()
+    async with agent_client(f"ws://{HOST}:{port}/agents/connect", make_runner(tmp_path)):
+        await until(lambda: f"hub ws://{HOST}:{port}" in caplog.text)
+        async with served(the_hub, port=port):
+            await until(lambda: ready(the_hub))
+
+
+async def test_agents_come_back_after_the_hub_restarts_and_not_all_at_once(tmp_path: Path) -> None:
+    signer = Signer()
+    first, second = hub(signer=signer), Arrivals()
+    names = [f"sh-vm-{i}" for i in range(8)]
+    async with AsyncExitStack() as stack:
+        async with served(first) as url:
+            for name in names:
+                await stack.enter_async_context(agent_client(url, make_runner(tmp_path, name), who(name)))
+            await until(lambda: len(ready(first)) == len(names))
+        again = hub(signer=signer, known=first.agents(), on_change=second.note)
+        second.hub = again
+        async with served(again, port=int(url.split(":")[2].split("/")[0])):
+            await until(lambda: len(ready(again)) == len(names))
+            assert [o.failure for o in await answers(again, request(names[0]))] == [Failure.TCP_REFUSED]
+            assert second.spread_s() > 0.05
+
+
+async def test_the_pauses_between_tries_grow_to_a_bound_and_start_anew_after_a_welcome(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+
+    def shortest(low: float, high: float) -> float:
+        asked.append(high)
+        return 0.01 if len(asked) < 10 else low
+
+    monkeypatch.setattr(random, "uniform", shortest)
+    listener = bind()
+    port = listener.getsockname()[1]
+    listener.close()
+    async with agent_client(f"ws://{HOST}:{port}/agents/connect", make_runner(tmp_path)):
+        await until(lambda: len(asked) >= 9)
+        assert asked[:7] == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0]
+        assert max(asked) == 30.0
+        the_hub = hub()
+        async with served(the_hub, port=port):
+            await until(lambda: ready(the_hub))
+            before = len(asked)
+        await until(lambda: len(asked) > before)
+        assert asked[before] == 0.5
+
+
+async def test_what_ran_when_the_connection_broke_is_dropped_and_not_sent_on_the_next(tmp_path: Path) -> None:
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path)):
+        meeting = await false.met()
+        await meeting.socket.send(encode(false.job(slow(seconds=0.8)), false.signer))
+        await asyncio.sleep(0.2)
+        meeting.socket.transport.abort()
+        meeting = await false.met()
+        await meeting.silence(1.2)
+        await run_honestly(false, meeting)
+
+
+async def test_an_agent_that_is_stopped_says_so_finishes_what_runs_and_leaves(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "warroom.agent")
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path)) as client:
+        meeting = await false.met()
+        job = false.job(slow(seconds=0.6))
+        await meeting.socket.send(encode(job, false.signer))
+        await asyncio.sleep(0.1)
+        client.stop.set()
+        assert await meeting.hear() == Status(state="draining")
+        heard = await meeting.hear()
+        assert isinstance(heard, Result)
+        assert heard.job == job.id
+        await asyncio.wait_for(meeting.socket.wait_closed(), 5)
+        assert meeting.socket.close_code == 1000
+
+
+async def test_an_agent_that_is_stopped_while_it_waits_to_dial_again_stops_at_once(tmp_path: Path) -> None:
+    listener = bind()
+    url = f"ws://{HOST}:{listener.getsockname()[1]}/agents/connect"
+    listener.close()
+    async with agent_client(url, make_runner(tmp_path)) as client:
+        await asyncio.sleep(0.3)
+        began = time.monotonic()
+        client.stop.set()
+    assert time.monotonic() - began < 1
+
+
+async def test_an_agent_says_why_it_is_no_longer_connected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    async with false_hub() as false, agent_client(false.url, make_runner(tmp_path)):
+        meeting = await false.met()
+        await meeting.socket.close(1001, "going away")
+        await until(lambda: "the hub closed the connection" in caplog.text)
+        await false.met()
+
+
+# --- wss:// ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_hub_whose_certificate_is_not_trusted_never_sees_the_token(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    leaf = Authority().issue([HOST])
+    (tmp_path / "hub.pem").write_bytes(leaf.certificate + leaf.key)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(tmp_path / "hub.pem")
+    trusting_the_system = ssl.create_default_context()
+    async with (
+        false_hub(tls) as false,
+        agent_client(false.url, make_runner(tmp_path), tls=trusting_the_system),
+    ):
+        await until(lambda: "certificate verify failed" in caplog.text)
+        assert false.tokens == []
+
+
+class Arrivals:
+    """When each agent became ready."""
+
+    def __init__(self) -> None:
+        self.hub: AgentHub | None = None
+        self._at: dict[str, float] = {}
+
+    def note(self) -> None:
+        assert self.hub is not None
+        for name in ready(self.hub):
+            self._at.setdefault(name, time.monotonic())
+
+    def spread_s(self) -> float:
+        return max(self._at.values()) - min(self._at.values())

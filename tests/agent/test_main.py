@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bot.adapters.agent_hub import AgentHub
+from bot.agent.main import agent_token, default_vpc
+from bot.domain.errors import ConfigError
+from bot.domain.failure import Failure, FaultOf
+from bot.domain.probe import Observation, ProbeRequest
+from bot.lab.pki import Authority
+from tests.wire.peers import HOST, TOKEN, agent_process, answers, hub, request, served, slow, until
+
+HEAVY = ("httpx", "pydantic", "sqlalchemy", "fastapi", "starlette", "uvicorn", "cel")
+OTHER_LAYERS = ("bot.app", "bot.adapters", "bot.diagnosis", "bot.testing", "bot.lab", "bot.bootstrap")
+
+
+def state_of(of: AgentHub) -> str:
+    return next((a.state for a in of.agents()), "unknown")
+
+
+async def ready(of: AgentHub) -> None:
+    await until(lambda: state_of(of) == "ready", 20)
+
+
+def asking(of: AgentHub, asked: ProbeRequest, deadline_s: float = 30.0) -> asyncio.Task[list[Observation]]:
+    return asyncio.create_task(answers(of, asked, deadline_s=deadline_s))
+
+
+# --- what the process is made of ---------------------------------------------------------------------------------
+
+
+def test_the_agent_loads_nothing_of_the_bot_and_none_of_its_heavy_libraries() -> None:
+    code = (
+        "import sys, bot.cli, bot.agent.main, bot.probes.table\n"
+        f"print(*[m for m in {HEAVY + OTHER_LAYERS!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.split() == []
+
+
+async def test_a_working_agent_process_has_loaded_none_of_them_either(tmp_path: Path) -> None:
+    """A late import would map the library's compiled parts."""
+    the_hub = hub()
+    async with served(the_hub) as url, agent_process(url, tmp_path) as agent:
+        await ready(the_hub)
+        await answers(the_hub, request(), request(kind="http", params={"url": f"http://{HOST}:9/"}))
+        mapped = Path(f"/proc/{agent.process.pid}/maps").read_text()
+    assert re.findall(r"site-packages/(pydantic|sqlalchemy|cel)\w*/", mapped) == []
+
+
+# --- options -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("region", "vantage", "vpc"),
+    [
+        ("shanghai", "vm", "shanghai"),
+        ("shanghai", "pod", "shanghai"),
+        ("shanghai", "vm2", "shanghai-2"),
+        ("hq", "outside", ""),
+    ],
+)
+def test_a_vpc_that_is_not_named_is_one_per_region_with_a_second_for_vm2(region: str, vantage: str, vpc: str) -> None:
+    assert default_vpc(region, vantage) == vpc
+
+
+def test_the_token_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text(f"{TOKEN}\n")
+    assert agent_token({"WARROOM_AGENT_TOKEN": f" {TOKEN} "}) == TOKEN
+    assert agent_token({"WARROOM_AGENT_TOKEN_FILE": str(tmp_path / "token")}) == TOKEN
+
+
+@pytest.mark.parametrize(
+    ("environ", "reason"),
+    [
+        ({}, "WARROOM_AGENT_TOKEN is not set"),
+        ({"WARROOM_AGENT_TOKEN": "  "}, "WARROOM_AGENT_TOKEN is not set"),
+        ({"WARROOM_AGENT_TOKEN_FILE": "missing"}, "WARROOM_AGENT_TOKEN_FILE missing: No such file"),
+        ({"WARROOM_AGENT_TOKEN": "口令"}, "printable ASCII"),
+        ({"WARROOM_AGENT_TOKEN": "two\nlines"}, "printable ASCII"),
+    ],
+)
+def test_a_token_that_cannot_be_shown_to_a_hub_is_a_mistake_with_its_fix(environ: dict[str, str], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason) as caught:
+        agent_token(environ)
+    assert not any(word in str(caught.value) for word in ("口令", "two", "lines"))
+
+
+@pytest.mark.parametrize(
+    ("hub_option", "environ", "reason"),
+    [
+        ("ws://127.41.0.10:1", {"WARROOM_AGENT_TOKEN": ""}, "WARROOM_AGENT_TOKEN is not set"),
+        ("http://127.41.0.10:1", {}, "must read wss://host"),
+        ("wss://127.41.0.10:1", {"WARROOM_HUB_CA_FILE": "missing.pem"}, "WARROOM_HUB_CA_FILE missing.pem"),
+        ("ws://127.41.0.10:1", {"WARROOM_TENCENT_SECRET_ID": "half"}, "WARROOM_TENCENT_SECRET_KEY is missing"),
+    ],
+)
+async def test_wrong_use_ends_the_process_with_status_2_and_one_line(
+    tmp_path: Path, hub_option: str, environ: dict[str, str], reason: str
+) -> None:
+    async with agent_process(hub_option, tmp_path, **environ) as agent:
+        status, said = await agent.ends()
+    assert status == 2
+    assert reason in said
+    assert len(said.splitlines()) == 1
+
+
+# --- a life ------------------------------------------------------------------------------------------------------
+
+
+async def test_an_agent_connects_works_and_is_told_to_stop(tmp_path: Path) -> None:
+    the_hub = hub()
+    options = ["--env", "prod", "--cluster", "tke", "--vpc", "vpc-1"]
+    async with served(the_hub) as url, agent_process(url, tmp_path, options=options) as agent:
+        await ready(the_hub)
+        (known,) = the_hub.agents()
+        assert (known.name, known.region, known.vantage, known.env) == ("sh-vm", "shanghai", "vm", "prod")
+        assert (known.vpc, known.cluster) == ("vpc-1", "tke")
+        assert {"dns", "tcp", "tls", "http", "ping"} <= set(known.kinds)
+        assert known.resolvers == {"host": ("127.41.0.53:5353",)}
+        barred = request(params={"address": "169.254.169.254", "port": 80}, probe="barred")
+        seen = {o.probe: o for o in await answers(the_hub, request(probe="down"), barred)}
+        assert (seen["down"].failure, seen["down"].fault_of) == (Failure.TCP_REFUSED, FaultOf.TARGET)
+        assert (seen["barred"].failure, seen["barred"].fault_of) == (Failure.POLICY_DENIED, FaultOf.POLICY)
+        agent.process.send_signal(signal.SIGINT)
+        status, said = await agent.ends()
+        assert status == 0
+        assert "agent sh-vm stopped" in said
+        assert "Traceback" not in said
+
+
+async def test_a_wrong_token_ends_the_process_with_status_1_and_what_to_check(tmp_path: Path) -> None:
+    async with served(hub(token="another")) as url, agent_process(url, tmp_path) as agent:
+        status, said = await agent.ends()
+    assert status == 1
+    assert "the hub refused the token (HTTP 403); check that WARROOM_AGENT_TOKEN" in said
+    assert "Traceback" not in said
+    assert TOKEN not in said
+
+
+async def test_a_name_that_another_key_holds_ends_the_process_with_status_1(tmp_path: Path) -> None:
+    the_hub = hub()
+    first, second = tmp_path / "one", tmp_path / "two"
+    first.mkdir()
+    second.mkdir()
+    async with served(the_hub) as url, agent_process(url, first):
+        await ready(the_hub)
+        async with agent_process(url, second) as thief:
+            status, said = await thief.ends()
+        assert status == 1
+        assert "choose another --name" in said
+        assert state_of(the_hub) == "ready"
+
+
+async def test_told_to_stop_an_agent_delivers_what_it_is_at(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url, agent_process(url, tmp_path) as agent:
+        await ready(the_hub)
+        out = asking(the_hub, slow(seconds=2.5))
+        await asyncio.sleep(0.3)
+        agent.process.send_signal(signal.SIGTERM)
+        await until(lambda: state_of(the_hub) == "draining", 2)
+        assert not out.done()
+        (seen,) = await out
+        assert (seen.failure, seen.fault_of) == (Failure.TCP_REFUSED, FaultOf.TARGET)
+        status, _ = await agent.ends()
+        assert status == 0
+
+
+async def test_an_agent_killed_at_work_is_lost_at_once_and_comes_back_with_its_key(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url:
+        async with agent_process(url, tmp_path) as agent:
+            await ready(the_hub)
+            out = asking(the_hub, slow(seconds=20), deadline_s=60)
+            await asyncio.sleep(0.3)
+            agent.process.send_signal(signal.SIGKILL)
+            began = time.monotonic()
+            (seen,) = await out
+            assert time.monotonic() - began < 1
+            assert (seen.failure, seen.fault_of) == (Failure.AGENT_LOST, FaultOf.AGENT)
+            assert state_of(the_hub) == "lost"
+        async with agent_process(url, tmp_path):
+            await ready(the_hub)
+            assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
+
+
+async def test_an_agent_that_stands_still_is_given_up_at_the_deadline(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url, agent_process(url, tmp_path) as agent:
+        await ready(the_hub)
+        agent.process.send_signal(signal.SIGSTOP)
+        began = time.monotonic()
+        (seen,) = await answers(the_hub, request(timeout_s=30), deadline_s=1)
+        assert 0.9 < time.monotonic() - began < 2
+        assert (seen.failure, seen.fault_of) == (Failure.AGENT_LOST, FaultOf.AGENT)
+        agent.process.send_signal(signal.SIGCONT)
+        assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
+
+
+async def test_an_agent_outlives_its_hub_and_finds_the_next_one(tmp_path: Path) -> None:
+    first = hub()
+    async with served(first) as url, agent_process(url, tmp_path, name="early"):
+        await ready(first)
+    port = int(url.split(":")[2].split("/")[0])
+    second = hub()
+    async with agent_process(url, tmp_path) as agent:
+        await agent.says("hub ws://")
+        async with served(second, port=port):
+            await ready(second)
+            assert [o.failure for o in await answers(second, request())] == [Failure.TCP_REFUSED]
+
+
+# --- wss:// ------------------------------------------------------------------------------------------------------
+
+
+async def test_over_wss_a_hub_of_a_private_authority_is_trusted_by_its_ca_file_and_not_without(tmp_path: Path) -> None:
+    authority = Authority()
+    leaf = authority.issue([HOST])
+    files = tmp_path / "hub.pem", tmp_path / "hub.key"
+    files[0].write_bytes(leaf.certificate)
+    files[1].write_bytes(leaf.key)
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    the_hub = hub()
+    async with served(the_hub, tls=files) as url:
+        assert url.startswith("wss://")
+        async with agent_process(url, tmp_path) as stranger:
+            await stranger.says("certificate verify failed")
+            assert state_of(the_hub) == "unknown"
+        async with agent_process(url, tmp_path, WARROOM_HUB_CA_FILE=str(tmp_path / "ca.pem")):
+            await ready(the_hub)
+            assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
+
+
+async def test_over_wss_a_certificate_for_another_host_is_not_trusted(tmp_path: Path) -> None:
+    authority = Authority()
+    leaf = authority.issue(["other.test", "127.41.0.99"])
+    files = tmp_path / "hub.pem", tmp_path / "hub.key"
+    files[0].write_bytes(leaf.certificate)
+    files[1].write_bytes(leaf.key)
+    (tmp_path / "ca.pem").write_bytes(authority.certificate)
+    the_hub = hub()
+    async with (
+        served(the_hub, tls=files) as url,
+        agent_process(url, tmp_path, WARROOM_HUB_CA_FILE=str(tmp_path / "ca.pem")) as agent,
+    ):
+        await agent.says("certificate verify failed: IP address mismatch")
+        assert state_of(the_hub) == "unknown"
