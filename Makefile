@@ -20,13 +20,13 @@ demo: $(VENV)/.run-installed ## the night on loopback: a console, two regions, r
 	@$(BIN)/warroom demo $(ARGS)
 
 test: $(VENV)/.dev-installed ## lint, types, import contracts and every test; says what was skipped and why
-	@status=0; \
-	$(BIN)/ruff check bot tests || status=1; \
-	$(BIN)/ruff format --check bot tests || status=1; \
-	$(BIN)/mypy || status=1; \
-	$(BIN)/lint-imports || status=1; \
-	$(BIN)/python -m pytest $(ARGS) || status=1; \
-	exit $$status
+	@failed=; \
+	$(BIN)/ruff check bot tests || failed="$$failed lint"; \
+	$(BIN)/ruff format --check bot tests || failed="$$failed format"; \
+	$(BIN)/mypy || failed="$$failed types"; \
+	$(BIN)/lint-imports || failed="$$failed import-contracts"; \
+	$(BIN)/python -m pytest $(ARGS) || failed="$$failed tests"; \
+	test -z "$$failed" || { echo "make test: failed:$$failed" >&2; exit 1; }
 
 lint: $(VENV)/.dev-installed ## ruff, mypy and the import contracts
 	$(BIN)/ruff check bot tests

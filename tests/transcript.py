@@ -18,7 +18,7 @@ from bot.app.service import Service
 from bot.bootstrap import SystemClock
 from bot.domain.errors import UserError
 from bot.domain.incident import Entry
-from bot.domain.page import CallStatus, Person
+from bot.domain.page import CallStatus, Page, Person
 from bot.domain.probe import Agent, Outcome, ProbeRequest
 from bot.domain.text import Lang
 from bot.testing import FakeChat, FakePager, ScriptedAgents
@@ -58,6 +58,22 @@ class Night:
             if not busy and all(shown.get(key) == message for key, message in said.items()):
                 return
         raise AssertionError("the night does not come to rest")
+
+    async def until(self, words: str, room: str = ROOM) -> None:
+        """Wait until the room shows the words."""
+        for _ in range(500):
+            if words in self.shows(room):
+                return
+            await asyncio.sleep(0.02)
+        raise AssertionError(f"{words!r} is not among:\n{self.shows(room)}")
+
+    async def rings(self, times: int = 1) -> Sequence[Page]:
+        """The calls placed so far, once there are so many."""
+        for _ in range(500):
+            if len(self.pager.calls) >= times:
+                break
+            await asyncio.sleep(0.02)
+        return tuple(self.pager.calls)
 
     def shows(self, room: str = ROOM, lang: Lang = "en") -> str:
         """`>> everything the room shows now`, oldest first."""
