@@ -76,7 +76,8 @@ class Config:
     @property
     def url(self) -> str:
         """Where people reach the bot."""
-        return self.public_url or f"http://{self.host}:{self.port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return self.public_url or f"http://{host}:{self.port}"
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
@@ -86,19 +87,7 @@ class Config:
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read the file (None: `warroom.toml` if it is there) and the environment. Raises ConfigError."""
     table = _table(path)
-    known = {*SECTIONS, *LISTS}
-    for section in table:
-        if section not in known:
-            raise ConfigError(_unknown(f"[{section}]", section, known, path))
-    for section, keys in SECTIONS.items():
-        for key in table.get(section, {}):
-            if key not in keys:
-                raise ConfigError(_unknown(f"{section}.{key}", key, keys, path))
-    for section, keys in LISTS.items():
-        for row in table.get(section, []):
-            for key in row:
-                if key not in keys:
-                    raise ConfigError(_unknown(f"[[{section}]] {key}", key, keys, path))
+    _check_keys(table, path)
 
     def value(section: str, key: str, default: str = "") -> str:
         given = environ.get(f"WARROOM_{section}_{key}".upper())
@@ -112,18 +101,50 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     return Config(
         host=host,
         port=port,
-        public_url=value("server", "public_url").rstrip("/"),
+        public_url=_public_url(value("server", "public_url")),
         lang="zh" if language == "zh" else "en",
         timezone=_zone(value("server", "timezone", "Asia/Shanghai")),
         database_url=value("database", "url", "sqlite:///warroom.db"),
         playbooks=Path(folder) if folder else None,
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
-        vendors={str(row["name"]).lower(): str(row["room"]) for row in table.get("vendors", []) if "room" in row},
+        vendors={
+            _need(row, "name", "vendors").lower(): _need(row, "room", "vendors") for row in table.get("vendors", [])
+        },
         api_token=secret("API_TOKEN", environ),
         agent_token=secret("AGENT_TOKEN", environ),
         not_built=_platforms(value, environ),
     )
+
+
+def _check_keys(table: Mapping[str, Any], path: Path | None) -> None:
+    """Every section is what it must be and every key is known: a typo must not be a default. Raises ConfigError."""
+    known = {*SECTIONS, *LISTS}
+    for section, value in table.items():
+        if section not in known:
+            raise ConfigError(_unknown(f"[{section}]", section, known, path))
+        rows = value if section in LISTS else [value]
+        shape = f"[[{section}]]" if section in LISTS else f"[{section}]"
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise ConfigError(f"{path or 'warroom.toml'}: {section} must be written as {shape} with its keys below")
+        keys = LISTS.get(section) or SECTIONS[section]
+        for key in (key for row in rows for key in row):
+            if key not in keys:
+                where = f"{shape} {key}" if section in LISTS else f"{section}.{key}"
+                raise ConfigError(_unknown(where, key, keys, path))
+
+
+def _public_url(word: str) -> str:
+    if word and not word.startswith(("https://", "http://")):
+        raise ConfigError(f'server.public_url is {word!r}; it must read "https://warroom.example"')
+    return word.rstrip("/")
+
+
+def _timeout(row: Mapping[str, Any], name: str) -> float:
+    given = row.get("timeout_s", 5.0)
+    if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given <= 60:
+        raise ConfigError(f"[[pagers]] {name}: timeout_s is {given!r}; it must be a number of seconds up to 60")
+    return float(given)
 
 
 def secret(name: str, environ: Mapping[str, str]) -> str:
@@ -177,7 +198,7 @@ def _zone(name: str) -> ZoneInfo:
 def _need(row: Mapping[str, Any], key: str, where: str) -> str:
     found = str(row.get(key, "")).strip()
     if not found:
-        raise ConfigError(f"[[{where}]] {row.get('name', '')}: {key} is missing".replace("  ", " "))
+        raise ConfigError(f"[[{where}]] {row.get('name', '')}: {key} is missing".replace(" :", ":"))
     return found
 
 
@@ -189,9 +210,7 @@ def _pager(row: Mapping[str, Any], environ: Mapping[str, str]) -> PagerConfig:
     key = secret(variable, environ)
     if not key:
         raise ConfigError(f"[[pagers]] {name}: WARROOM_{variable} is not set (whsec_... of Standard Webhooks)")
-    return PagerConfig(
-        name=name, kind=kind, url=_need(row, "url", "pagers"), secret=key, timeout_s=float(row.get("timeout_s", 5.0))
-    )
+    return PagerConfig(name=name, kind=kind, url=_need(row, "url", "pagers"), secret=key, timeout_s=_timeout(row, name))
 
 
 def _person(row: Mapping[str, Any]) -> Person:

@@ -7,15 +7,18 @@ import hmac
 import html
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
+from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
 from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot import __version__
 from bot.app.service import MAIN_ROOM, Service
@@ -61,8 +64,8 @@ class Links:
         self._base = base_url
 
     def make(self, key: str) -> str:
-        """The link for a page's key."""
-        return f"{self._base}/ack/{self._sign(key)}/{key}"
+        """The link for a page's key. The key has a person's name in it, so it is quoted."""
+        return f"{self._base}/ack/{self._sign(key)}/{quote(key, safe=':')}"
 
     def fits(self, signature: str, key: str) -> bool:
         """Whether the signature belongs to the key."""
@@ -114,13 +117,41 @@ def _errors(app: FastAPI) -> None:
         said = {"code": "store_unavailable", "zh": f"数据库暂不可用：{exc}", "en": f"the database is away: {exc}"}
         return JSONResponse({"error": said}, 503, headers={"Retry-After": "2"})
 
-    @app.middleware("http")
-    async def bounded(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
-        length = request.headers.get("content-length", "0")
+    @app.exception_handler(RequestValidationError)
+    async def malformed(_request: Request, exc: RequestValidationError) -> Response:
+        # What was sent is not sent back: it may hold a secret, or text that no answer can carry.
+        said = [{key: problem[key] for key in ("loc", "msg", "type")} for problem in exc.errors()]
+        return Response(json.dumps({"detail": said}), 422, media_type="application/json")
+
+    app.add_middleware(_Bounded)
+
+
+class _Bounded:
+    """Refuses bodies over MAX_BODY: by their length where it is announced, by counting where it is not."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        length = dict(scope["headers"]).get(b"content-length", b"0")
         if not length.isdigit() or int(length) > MAX_BODY:
             said = {"code": "too_large", "zh": "请求过大", "en": "the request is too large"}
-            return JSONResponse({"error": said}, 413)
-        return await call_next(request)
+            await JSONResponse({"error": said}, 413)(scope, receive, send)
+            return
+        taken = 0
+
+        async def counted() -> MutableMapping[str, Any]:
+            nonlocal taken
+            message = await receive()
+            taken += len(message.get("body", b""))
+            if taken > MAX_BODY:
+                raise HTTPException(413, "the request is too large")
+            return message
+
+        await self._app(scope, counted, send)
 
 
 def _health(app: FastAPI, service: Service) -> None:
@@ -230,7 +261,7 @@ def _hooks(
 def _ack_links(app: FastAPI, links: Links, phone_reported: Callable[[str, Callback], Awaitable[bool]]) -> None:
     """A link previewer must not acknowledge: GET shows a button, only its POST counts."""
 
-    @app.get("/ack/{signature}/{key}", include_in_schema=False)
+    @app.get("/ack/{signature}/{key:path}", include_in_schema=False)
     async def ask(signature: str, key: str) -> HTMLResponse:
         if not links.fits(signature, key):
             return HTMLResponse("<h1>链接无效 · this link is not valid</h1>", 404)
@@ -241,11 +272,12 @@ def _ack_links(app: FastAPI, links: Links, phone_reported: Callable[[str, Callba
         )
         return HTMLResponse(page)
 
-    @app.post("/ack/{signature}/{key}", include_in_schema=False)
+    @app.post("/ack/{signature}/{key:path}", include_in_schema=False)
     async def take(signature: str, key: str) -> HTMLResponse:
         if not links.fits(signature, key):
             return HTMLResponse("<h1>链接无效 · this link is not valid</h1>", 404)
-        await phone_reported("link", Callback(key=key, status=CallStatus.ANSWERED, digits=DIGIT_ACK))
+        if not await phone_reported("link", Callback(key=key, status=CallStatus.ANSWERED, digits=DIGIT_ACK)):
+            return HTMLResponse("<h1>没有这个故障 · no such incident</h1>", 404)
         return HTMLResponse("<h1>已确认 · acknowledged</h1>")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +27,8 @@ class Ask:
     queries: int = 0
     pin: str = ""
     """The host name whose learned address goes into `params["address"]`; "" when none is needed."""
+    spacing_ms: float = 100.0
+    """Between tries, where no DNS budget sets the pace and the parameters do not."""
 
 
 def asks_of(playbook: Playbook, agents: Sequence[Agent]) -> Sequence[Ask]:
@@ -57,14 +60,32 @@ def _asks(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
     yield from _controls(playbook, agent)
     if agent.cluster:
         for name in playbook.internal[:1]:
-            yield from _dns(agent, "dns_internal", f"dns/{name}/host", name, "@host", tries=6, queries=0)
+            yield _dns(agent, "dns_internal", f"dns/{name}/host", name, "@host", tries=6, queries=0)
 
 
 def _dns(
-    agent: Agent, layer: str, probe: str, name: str, server: str, *, tries: int, queries: int, proto: str = "udp"
-) -> Iterator[Ask]:
+    agent: Agent,
+    layer: str,
+    probe: str,
+    name: str,
+    server: str,
+    *,
+    tries: int,
+    queries: int,
+    proto: str = "udp",
+    within_s: float = math.inf,
+) -> Ask:
     params = {"name": name, "server": server, "tries": tries, "proto": proto, "timeout_ms": DNS_TIMEOUT_MS}
-    yield Ask(agent=agent, probe=probe, kind="dns", layer=layer, target=name, params=params, queries=queries)
+    return Ask(
+        agent=agent,
+        probe=probe,
+        kind="dns",
+        layer=layer,
+        target=name,
+        params=params,
+        queries=queries,
+        spacing_ms=min(100.0, 1000 * within_s / tries),
+    )
 
 
 def _servers(playbook: Playbook, agent: Agent, via: str) -> tuple[str, ...]:
@@ -93,9 +114,18 @@ def _dns_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
             for server in servers:
                 share = max(1, tries // len(servers))
                 queries = share if via != "public" and agent.vpc else 0
-                yield from _dns(agent, f"dns_{via}", f"dns/{key}/{via}", name, server, tries=share, queries=queries)
+                yield _dns(
+                    agent,
+                    f"dns_{via}",
+                    f"dns/{key}/{via}",
+                    name,
+                    server,
+                    tries=share,
+                    queries=queries,
+                    within_s=step.options["within"],
+                )
                 if via == "vpc":
-                    yield from _dns(
+                    yield _dns(
                         agent, "dns_vpc_tcp", f"dns/{key}/vpc/tcp", name, server, tries=2, queries=2, proto="tcp"
                     )
 
@@ -197,7 +227,7 @@ def _learning(playbook: Playbook, agent: Agent, asks: Sequence[Ask]) -> Iterator
             continue
         public = _servers(playbook, agent, "public")[:1]
         server, queries = (public[0], 0) if public else ("@host", 2 if agent.vpc else 0)
-        yield from _dns(agent, "learn", f"dns/{host}/learn", host, server, tries=2, queries=queries)
+        yield _dns(agent, "learn", f"dns/{host}/learn", host, server, tries=2, queries=queries)
 
 
 def _controls(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
@@ -215,7 +245,7 @@ def _controls(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
     for control in [c for c in playbook.controls if not is_address(c.host)][:1]:
         via = "vpc" if _servers(playbook, agent, "vpc") else "host"
         for server in _servers(playbook, agent, via)[:1]:
-            yield from _dns(
+            yield _dns(
                 agent,
                 "control_dns",
                 f"dns/{control.key}/{via}",

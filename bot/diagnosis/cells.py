@@ -10,11 +10,7 @@ from typing import Any
 
 from bot.domain.failure import Failure, FaultOf, Phase, phase_of
 from bot.domain.layers import BY_ID
-from bot.domain.probe import Observation, wilson
-
-UP_RATE = 0.95
-"""A layer is up when every try worked, or at least this share of 20 or more."""
-MANY = 20
+from bot.domain.probe import UP_RATE, Observation, wilson
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +44,7 @@ class Cell:
         """One of up, down, lossy, or missing or denied where nothing was measured."""
         if not self.tries:
             return "denied" if self.trouble is FaultOf.POLICY else "missing"
-        if self.ok == self.tries or (self.tries >= MANY and self.rate >= UP_RATE):
+        if self.rate >= UP_RATE:
             return "up"
         return "lossy" if self.ok else "down"
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any, Literal
 
-from bot.diagnosis.cells import MANY, UP_RATE, Cell
-from bot.domain.probe import Agent, Observation, wilson
+from bot.diagnosis.cells import Cell
+from bot.domain.probe import UP_RATE, Agent, Observation, wilson
 
 ScopeKind = Literal["everywhere", "region", "vpc", "cluster", "agent"]
 SCOPE_KINDS: tuple[ScopeKind, ...] = ("everywhere", "region", "vpc", "cluster", "agent")
@@ -125,7 +125,7 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
         "bad": all(s != "up" for s in states),
         "some_up": "up" in states,
         "some_bad": any(s != "up" for s in states),
-        "partial": 0 < ok < tries and not (tries >= MANY and rate >= UP_RATE),
+        "partial": 0 < rate < UP_RATE,
         "failure": max(failures, key=lambda f: (failures[f], f)) if failures else "",
         "failures": sorted(failures),
         "codes": sorted({code for c in cells for code in c.codes}),

@@ -39,7 +39,7 @@ class Hypothesis:
     """One row of the differential table; `id` is fixed for ever.
 
     `explains` holds for a red cell (as `cell`) that this cause would make red. `next` names the probe kinds
-    that would decide it.
+    that would decide it. `remedy_unnamed` is said instead of `remedy` while the culprit is unknown.
     """
 
     id: str
@@ -52,6 +52,7 @@ class Hypothesis:
     owner: Text
     next: tuple[str, ...] = ()
     culprit: Culprit | None = None
+    remedy_unnamed: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,7 +91,9 @@ class Ranked:
     @property
     def remedy(self) -> Text:
         """What to do, with names filled in."""
-        return self.hypothesis.remedy.fill(self.facts)
+        unnamed = self.hypothesis.remedy_unnamed
+        said = unnamed if unnamed is not None and self.culprit() is None else self.hypothesis.remedy
+        return said.fill(self.facts)
 
     def culprit(self) -> dict[str, Any] | None:
         """{"kind", ...fields} when every field is known, else None."""

@@ -11,18 +11,20 @@ from typing import Any
 
 from bot.diagnosis import plan
 from bot.diagnosis.asks import Ask
-from bot.diagnosis.cells import UP_RATE
 from bot.diagnosis.facts import Picture
 from bot.diagnosis.hypothesis import HEALTHY, Hypothesis, Ranked, Verdict
 from bot.diagnosis.rank import diagnose, picture
-from bot.domain.failure import Failure
+from bot.domain.failure import Failure, FaultOf
+from bot.domain.layers import BY_ID
 from bot.domain.playbook import Playbook
-from bot.domain.probe import Agent, Observation, ProbeRequest, wilson
+from bot.domain.probe import UP_RATE, Agent, Observation, ProbeRequest, wilson
 
 ASK_FROM_SHARE = 0.2
 """A hypothesis with at least this share may ask for its follow-up probes."""
 LOOK_AFTER_S = 1.8
 """Before this, too little is in to choose a follow-up."""
+LOOK_EVERY_S = 0.4
+"""How often the leaders are looked at: judging costs tens of milliseconds, observations come by the hundred."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,9 +57,10 @@ class Investigation:
         self._asked: dict[tuple[str, str], int] = {}
         self._observations: list[Observation] = []
         self._kinds_asked: set[str] = set()
+        self._look_at_s = LOOK_AFTER_S
         self.follow_ups: list[FollowUp] = []
         """What was asked beyond the first round, and for whom."""
-        self._judged: tuple[int, Verdict] | None = None
+        self._judged: Verdict | None = None
 
     def start(self) -> Sequence[ProbeRequest]:
         """The first round."""
@@ -65,7 +68,12 @@ class Investigation:
         self._waiting = first.pinned
         for ask in first.pinned:
             self._asked.setdefault((ask.agent.name, ask.probe), 1)
-        return self._count(first.now)
+        now = self._count(first.now)
+        asked = {agent for agent, _ in self._asked}
+        self._missing |= {
+            a.name: "its policy allows no probe of this playbook" for a in self._ready if a.name not in asked
+        }
+        return now
 
     def take(self, seen: Observation) -> None:
         """Take one observation in."""
@@ -89,17 +97,25 @@ class Investigation:
 
     def verdict(self) -> Verdict:
         """The verdict as of now."""
-        if self._judged is None or self._judged[0] != len(self._observations):
-            self._judged = (len(self._observations), diagnose(self.picture(), self._hypotheses))
-        return self._judged[1]
+        if self._judged is None:
+            self._judged = diagnose(self.picture(), self._hypotheses)
+        return self._judged
 
     def missing(self) -> tuple[str, ...]:
-        """Names of vantage points without an answer."""
-        return tuple(self._missing)
+        """Names of vantage points that tell nothing."""
+        return tuple(self.why_missing())
 
     def why_missing(self) -> dict[str, str]:
         """{name: reason}, "" when it never was there."""
-        return dict(self._missing)
+        return {**self._missing, **self._blind()}
+
+    def _blind(self) -> dict[str, str]:
+        """{name: reason} of agents that answered and could measure nothing: that is no evidence of health either."""
+        answers: dict[str, list[Observation]] = {}
+        for seen in self._observations:
+            if seen.layer in BY_ID:
+                answers.setdefault(seen.agent, []).append(seen)
+        return {name: _excuse(all_[0]) for name, all_ in answers.items() if all(_unmeasured(one) for one in all_)}
 
     def unlearned(self) -> tuple[str, ...]:
         """Names nobody could resolve, so that pinned probes could not run."""
@@ -124,8 +140,9 @@ class Investigation:
 
     def _follow_up(self, elapsed_s: float) -> Sequence[ProbeRequest]:
         wanted = {step.kind for step in self.playbook.then} - self._kinds_asked
-        if self._light or not wanted or elapsed_s < LOOK_AFTER_S:
+        if self._light or not wanted or elapsed_s < self._look_at_s:
             return ()
+        self._look_at_s = elapsed_s + LOOK_EVERY_S
         for ranked in self.verdict().ranked[:3]:
             if ranked.share < ASK_FROM_SHARE or ranked.hypothesis.id == HEALTHY:
                 continue
@@ -137,6 +154,16 @@ class Investigation:
                 self.follow_ups.append(FollowUp(hypothesis=ranked, kinds=kinds, agents=agents))
                 return requests
         return ()
+
+
+def _unmeasured(seen: Observation) -> bool:
+    return not seen.ok and seen.fault_of in (FaultOf.AGENT, FaultOf.POLICY)
+
+
+def _excuse(seen: Observation) -> str:
+    word = seen.failure.value if seen.failure else "no measurement"
+    reason = str(seen.detail.get("reason") or "")
+    return f"{word}: {reason}" if reason else word
 
 
 def merge(observations: Sequence[Observation]) -> Sequence[Observation]:
@@ -161,7 +188,7 @@ def _joined(parts: Sequence[Observation]) -> Observation:
     times = sorted(t["ms"] for t in each if t.get("failure") is None and t.get("ms") is not None)
     low, high = wilson(ok, tries)
     rate = ok / tries if tries else 0.0
-    good = tries > 0 and (ok == tries or (tries >= 20 and rate >= UP_RATE))
+    good = rate >= UP_RATE
     detail: dict[str, Any] = {
         **first.detail,
         "tries": tries,

@@ -27,7 +27,7 @@ def paced(asks: Sequence[Ask], qps: float) -> Iterator[ProbeRequest]:
     for ask in asks:
         by_vpc.setdefault(ask.agent.vpc if ask.queries else "", []).append(ask)
     for free in by_vpc.pop("", []):
-        yield from _series(free, spacing_ms=100.0, start_ms=0.0)
+        yield from _series(free, spacing_ms=free.spacing_ms, start_ms=0.0)
     for group in by_vpc.values():
         fitted = _fit(group)
         window_ms = 1000.0 * sum(a.queries for a in fitted) / qps

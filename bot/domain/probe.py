@@ -190,6 +190,10 @@ def observe(request: ProbeRequest, agent: Agent, outcome: Outcome, *, at: dateti
     )
 
 
+UP_RATE = 0.95
+"""What works at least this often is up. Of fewer than 20 tries that is every one of them."""
+
+
 def wilson(ok: int, tries: int, z: float = 1.96) -> tuple[float, float]:
     """The Wilson score interval of a success rate (95 % for z = 1.96); (0, 1) for no tries.
 

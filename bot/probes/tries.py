@@ -10,10 +10,8 @@ from statistics import median
 from typing import Any
 
 from bot.domain.failure import Failure, FaultOf, fault_of
-from bot.domain.probe import Json, Outcome, wilson
+from bot.domain.probe import UP_RATE, Json, Outcome, wilson
 
-OK_RATE = 0.95
-"""A probe is ok when at least this share of its tries was (the same line `bot.diagnosis` draws)."""
 MAX_EACH = 60
 """Tries shown one by one."""
 
@@ -69,7 +67,7 @@ def summarise(tries: Sequence[Try], **detail: Any) -> Outcome:
     low, high = wilson(good, len(counted))
     failures = Counter(t.failure.value for t in counted if t.failure)
     rate = good / len(counted) if counted else 0.0
-    failure = None if rate >= OK_RATE else Failure(max(failures, key=lambda f: (failures[f], f)))
+    failure = None if rate >= UP_RATE else Failure(max(failures, key=lambda f: (failures[f], f)))
     return Outcome(
         ok=failure is None,
         failure=failure,

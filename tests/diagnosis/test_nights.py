@@ -9,6 +9,10 @@ import pytest
 from bot.app.cards import verdict_card
 from bot.app.document import document
 from bot.diagnosis.hypothesis import INCONCLUSIVE
+from bot.diagnosis.investigation import Investigation
+from bot.domain.failure import Failure, FaultOf
+from bot.domain.probe import Agent, ProbeRequest
+from bot.domain.text import Lang
 from tests.diagnosis import nights
 from tests.diagnosis.nights import CRAWLER, HYPOTHESES, PLAYBOOKS, Rule, agents, investigate, lost, shares
 
@@ -87,8 +91,6 @@ def test_one_silent_vantage_point_does_not_make_the_verdict_wrong(gone: str, nam
 
 
 def test_an_agent_lost_in_the_middle_counts_as_missing() -> None:
-    from bot.domain.failure import Failure, FaultOf
-
     run = investigate(nights.healthy)
     seen = run.observations()[0]
     run.take(replace(seen, agent="west-vm", ok=False, failure=Failure.AGENT_LOST, fault_of=FaultOf.AGENT))
@@ -168,3 +170,89 @@ def test_the_document_has_every_field_scripts_rely_on() -> None:
     row = found["observations"][0]
     fields = "probe kind target agent region vantage env vpc ok failure fault_of success_rate timings_ms detail"
     assert set(fields.split()) <= set(row)
+
+
+@pytest.mark.parametrize("playbook", ["sms", "cos"])
+def test_one_lost_connection_is_not_called_a_vendor_outage(playbook: str) -> None:
+    def hiccup(request: ProbeRequest, agent: Agent) -> tuple[int, Failure] | None:
+        lossy = agent.vantage == "outside" and request.layer == "http"
+        return (int(request.params["tries"]) - 1, Failure.TCP_TIMEOUT) if lossy else None
+
+    verdict = investigate(hiccup, playbook=PLAYBOOKS[playbook]).verdict()
+    assert "vendor_outage_global" not in verdict.ids, shares(verdict)
+
+
+def test_an_api_that_fails_from_one_region_only_is_no_global_outage() -> None:
+    def regional(request: ProbeRequest, agent: Agent) -> tuple[int, Failure] | None:
+        return (0, Failure.HTTP_STATUS) if agent.region == "east" and request.layer.startswith("api") else None
+
+    verdict = investigate(regional).verdict()
+    assert "vendor_outage_global" not in verdict.ids, shares(verdict)
+
+
+def test_a_limit_that_counts_dns_over_tcp_as_well_is_one_fault_and_not_two() -> None:
+    def limited(request: ProbeRequest, agent: Agent) -> tuple[int, Failure] | None:
+        if agent.vpc == "blue" and request.layer == "dns_vpc_tcp":
+            return 0, Failure.DNS_TIMEOUT
+        return nights.vpc_dns_rate_limited(request, agent)
+
+    verdict = investigate(limited, top=CRAWLER).verdict()
+    assert verdict.ids == ("vpc_dns_rate_limited",), shares(verdict)
+    assert not verdict.unexplained
+
+
+def test_both_vpcs_of_a_region_losing_speaks_against_a_limit_of_one() -> None:
+    def both(request: ProbeRequest, agent: Agent) -> tuple[int, Failure] | None:
+        return nights.vpc_dns_rate_limited(request, replace(agent, vpc="blue") if agent.region == "east" else agent)
+
+    (leader,) = investigate(both, top=CRAWLER).verdict().ranked[:1]
+    told = {f.evidence.id: f.holds for f in leader.findings}
+    assert told["same_region_fine"] is False
+
+
+def test_a_firewall_may_block_every_port_of_the_target() -> None:
+    def blocked(request: ProbeRequest, agent: Agent) -> tuple[int, Failure] | None:
+        if agent.vpc == "blue" and request.layer == "neighbour":
+            return 0, Failure.TCP_TIMEOUT
+        return nights.firewall_block(request, agent)
+
+    verdict = investigate(blocked).verdict()
+    assert verdict.ids == ("firewall_block",)
+    assert not verdict.unexplained
+
+
+def test_an_agent_that_may_measure_nothing_is_missing_and_not_green() -> None:
+    run = investigate(nights.healthy)
+    deaf = [
+        replace(seen, ok=False, failure=Failure.POLICY_DENIED, fault_of=FaultOf.POLICY, detail={"reason": "no rule"})
+        if seen.agent == "west-vm"
+        else seen
+        for seen in run.observations()
+    ]
+    again = Investigation(PLAYBOOKS["sms"], HYPOTHESES, agents())
+    for seen in deaf:
+        again.take(seen)
+    assert again.verdict().ids == (INCONCLUSIVE,)
+    assert again.missing() == ("west-vm",)
+    assert "no rule" in again.why_missing()["west-vm"]
+
+
+def test_an_agent_nothing_may_be_asked_of_is_missing() -> None:
+    who = tuple(replace(a, kinds=("mysql",)) if a.name == "west-vm" else a for a in agents())
+    verdict = investigate(nights.healthy, who=who).verdict()
+    assert verdict.ids == (INCONCLUSIVE,)
+    assert verdict.missing == ("west-vm",)
+
+
+def test_while_the_culprit_is_unknown_the_remedy_says_how_to_find_it() -> None:
+    (unknown,) = investigate(nights.vpc_dns_rate_limited).verdict().leaders()
+    assert "?" not in unknown.remedy.zh + unknown.remedy.en
+    assert unknown.remedy != investigate(nights.vpc_dns_rate_limited, top=CRAWLER).verdict().leaders()[0].remedy
+
+
+@pytest.mark.parametrize("name", SINGLE)
+@pytest.mark.parametrize("lang", ["zh", "en"])
+def test_no_text_of_a_verdict_has_a_hole_in_it(name: str, lang: Lang) -> None:
+    for leader in investigate(rule(name)).verdict().leaders():
+        said = [leader.title, leader.remedy, *(f.text for f in leader.findings if f.holds is not None)]
+        assert not [text.in_(lang) for text in said if "?" in text.in_(lang)]

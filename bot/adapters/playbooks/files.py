@@ -185,9 +185,10 @@ def _expressions(model: HypothesisModel) -> Iterator[tuple[tuple[int | str, ...]
 
 
 def _templates(model: HypothesisModel) -> Iterator[tuple[tuple[int | str, ...], str]]:
-    for key, text in (("title", model.title), ("remedy", model.remedy)):
-        yield (key,), text.zh
-        yield (key,), text.en
+    for key, said in (("title", model.title), ("remedy", model.remedy), ("remedy_unnamed", model.remedy_unnamed)):
+        if said is not None:
+            yield (key,), said.zh
+            yield (key,), said.en
     for i, evidence in enumerate(model.evidence):
         for key, both in (("text", evidence.text), ("otherwise", evidence.otherwise)):
             if both is not None:

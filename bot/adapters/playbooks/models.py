@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
 
 from bot.diagnosis.expressions import Expression
 from bot.diagnosis.facts import SCOPE_KINDS, ScopeKind
@@ -15,11 +25,13 @@ from bot.diagnosis.hypothesis import Culprit, Evidence, Hypothesis
 from bot.domain.playbook import Expected, Playbook, Step, Target
 from bot.domain.text import Text
 
+DURATION = r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$"
+
 
 def _seconds(value: Any) -> Any:
     """Accept 5, 5.0, "5s", "500ms", "24h"."""
     if isinstance(value, str):
-        match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*", value)
+        match = re.match(DURATION, value)
         if not match:
             raise ValueError('must be a duration such as "5s", "500ms" or "24h"')
         return float(match[1]) * {"ms": 0.001, "s": 1, "m": 60, "h": 3600}[match[2]]
@@ -31,6 +43,17 @@ def _yes_no(value: Any) -> Any:
     return {"no": False, "yes": True}.get(value, value) if isinstance(value, str) else value
 
 
+class _Listed:
+    """Marks a list that may be written as its one item; the JSON Schema for editors says so too."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_before_validator_function(_listed, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        many = handler(schema)
+        return {"anyOf": [many, many["items"]]}
+
+
 def _listed(value: Any) -> Any:
     return value if isinstance(value, list) else [value]
 
@@ -40,8 +63,9 @@ def _both(value: Any) -> Any:
     return {"zh": value, "en": value} if isinstance(value, str) else value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=86400)]
-YesNo = Annotated[bool, BeforeValidator(_yes_no)]
+Written = float | Annotated[str, Field(pattern=DURATION)]
+Seconds = Annotated[float, BeforeValidator(_seconds, json_schema_input_type=Written), Field(gt=0, le=86400)]
+YesNo = Annotated[bool, BeforeValidator(_yes_no, json_schema_input_type=bool | Literal["yes", "no"])]
 
 
 class _Strict(BaseModel):
@@ -58,8 +82,8 @@ class TextModel(_Strict):
         return Text(zh=self.zh, en=self.en)
 
 
-Bilingual = Annotated[TextModel, BeforeValidator(_both)]
-Names = Annotated[list[str], BeforeValidator(_listed)]
+Bilingual = Annotated[TextModel, BeforeValidator(_both, json_schema_input_type=TextModel | str)]
+Names = Annotated[list[str], _Listed()]
 
 
 class _Step(_Strict):
@@ -72,18 +96,18 @@ class DnsStep(_Step):
     """Resolve a target's name."""
 
     of: Names = Field(description="which targets' names")
-    via: Annotated[list[Literal["host", "vpc", "public"]], BeforeValidator(_listed)] = Field(
+    via: Annotated[list[Literal["host", "vpc", "public"]], _Listed()] = Field(
         default=["host", "vpc", "public"], description="through which resolvers"
     )
     tries: Annotated[int, Field(ge=1, le=100)] = 20
-    within: Seconds = 5.0
+    within: Seconds = Field(default=5.0, description="the tries take at most so long; a VPC's DNS budget goes first")
 
 
 class HttpStep(_Step):
     """Fetch a target, by name and pinned to an address learned elsewhere."""
 
     to: Names
-    also: Annotated[list[Literal["pinned"]], BeforeValidator(_listed)] = ["pinned"]
+    also: Annotated[list[Literal["pinned"]], _Listed()] = ["pinned"]
     path: str = "/"
     method: Literal["GET", "HEAD"] = "GET"
     expect_status: list[int] = []
@@ -94,7 +118,7 @@ class TcpStep(_Step):
     """Connect to other ports of the target's address: tells a firewall from an outage."""
 
     to: Names
-    ports: Annotated[list[int], BeforeValidator(_listed)]
+    ports: Annotated[list[int], _Listed()]
     tries: Annotated[int, Field(ge=1, le=20)] = 2
 
 
@@ -115,7 +139,7 @@ class ApiStep(_Step):
     action: str
     version: str = ""
     region: str = ""
-    signed: Annotated[list[YesNo], BeforeValidator(_listed)] = [False, True]
+    signed: Annotated[list[YesNo], _Listed()] = [False, True]
     payload: dict[str, Any] = {}
     tries: Annotated[int, Field(ge=1, le=20)] = 6
 
@@ -131,7 +155,7 @@ class ObjectStoreStep(_Step):
 class DnsTopStep(_Step):
     """Who asks the resolver most: a capture or a query log of an agent that may read one."""
 
-    seconds: Annotated[float, BeforeValidator(_seconds), Field(ge=1, le=15)] = 3.0
+    seconds: Annotated[float, BeforeValidator(_seconds, json_schema_input_type=Written), Field(ge=1, le=15)] = 3.0
     source: Literal["auto", "capture", "query_log"] = "auto"
 
 
@@ -165,6 +189,18 @@ class ProbeLine(_Strict):
         return self
 
 
+def _at_once(line: ProbeLine) -> ProbeLine:
+    if line.dns_top is not None:
+        raise ValueError("dns_top is asked under then:, when a leading hypothesis wants it")
+    return line
+
+
+def _later(line: ProbeLine) -> ProbeLine:
+    if line.dns_top is None:
+        raise ValueError("only dns_top is asked under then: in this version; the rest belongs under probe:")
+    return line
+
+
 class ExpectModel(_Strict):
     """A vantage point that must answer before anything is called healthy."""
 
@@ -183,8 +219,10 @@ class PlaybookModel(_Strict):
     controls: list[str] = Field(default=[], description="sites that must work if we are not cut off")
     internal: list[str] = Field(default=[], description="names the cluster DNS serves by itself")
     resolvers: dict[Literal["host", "vpc", "public"], list[str]] = {}
-    probe: list[ProbeLine] = Field(min_length=1)
-    then: list[ProbeLine] = Field(default=[], description="asked only when a leading hypothesis wants it")
+    probe: list[Annotated[ProbeLine, AfterValidator(_at_once)]] = Field(min_length=1)
+    then: list[Annotated[ProbeLine, AfterValidator(_later)]] = Field(
+        default=[], description="asked only when a leading hypothesis wants it"
+    )
     expect: list[ExpectModel] = []
     owners: dict[str, str] = {}
     escalate: str = ""
@@ -241,6 +279,7 @@ class HypothesisModel(_Strict):
     next: list[str] = []
     culprit: dict[str, str] | None = None
     remedy: TextModel
+    remedy_unnamed: TextModel | None = Field(default=None, description="the remedy while the culprit is unknown")
     owner: TextModel
 
     def value(self) -> Hypothesis:
@@ -269,6 +308,7 @@ class HypothesisModel(_Strict):
             next=tuple(self.next),
             culprit=culprit or None,
             remedy=self.remedy.text(),
+            remedy_unnamed=self.remedy_unnamed.text() if self.remedy_unnamed else None,
             owner=self.owner.text(),
         )
 

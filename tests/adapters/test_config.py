@@ -1,0 +1,130 @@
+"""Configuration: what a file and an environment mean, and what is said of mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bot.adapters.config import Config, load
+from bot.domain.errors import ConfigError
+
+PAGER = '[[pagers]]\nname = "call-gw"\nkind = "webhook"\nurl = "https://calls.example/v1"\n'
+KEY = {"WARROOM_PAGER_CALL_GW_SECRET": "whsec_QUFBQUFBQUFBQUFBQUFBQQ=="}
+
+
+def read(folder: Path, text: str, **environ: str) -> Config:
+    path = folder / "warroom.toml"
+    path.write_text(text, encoding="utf-8")
+    return load(path, environ)
+
+
+def test_without_a_file_everything_has_a_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    config = load(None, {})
+    assert config.url == "http://127.0.0.1:8800"
+    assert (config.lang, str(config.timezone)) == ("zh", "Asia/Shanghai")
+    assert config.database_url == "sqlite:///warroom.db"
+
+
+def test_a_full_file_is_read(tmp_path: Path) -> None:
+    text = (
+        '[server]\nlisten = "[::1]:9000"\npublic_url = "https://warroom.example/"\nlanguage = "en"\n'
+        'timezone = "Europe/Berlin"\n[database]\nurl = "postgresql://w@db/w"\n[paths]\nplaybooks = "ours"\n'
+        f'{PAGER}timeout_s = 3\n[[people]]\nname = "林"\nphone = "+8613800000001"\n'
+        '[[vendors]]\nname = "Tencent"\nroom = "console:tencent"\n'
+    )
+    config = read(tmp_path, text, **KEY)
+    assert (config.host, config.port, config.url) == ("::1", 9000, "https://warroom.example")
+    assert (config.lang, str(config.timezone)) == ("en", "Europe/Berlin")
+    assert config.playbooks == Path("ours")
+    assert [(p.name, p.timeout_s) for p in config.pagers] == [("call-gw", 3.0)]
+    assert [(p.name, p.lang) for p in config.people] == [("林", "zh")]
+    assert config.vendors == {"tencent": "console:tencent"}
+
+
+def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
+    config = read(
+        tmp_path,
+        '[server]\nlanguage = "zh"\n[database]\nurl = "sqlite:///a.db"\n',
+        WARROOM_SERVER_LANGUAGE="en",
+        WARROOM_DATABASE_URL="sqlite:///b.db",
+    )
+    assert (config.lang, config.database_url) == ("en", "sqlite:///b.db")
+
+
+def test_secrets_come_from_the_environment_or_a_file_and_are_never_shown(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("canary-file-token\n")
+    config = read(
+        tmp_path, PAGER, WARROOM_API_TOKEN_FILE=str(tmp_path / "token"), WARROOM_AGENT_TOKEN=" canary-a ", **KEY
+    )
+    assert (config.api_token, config.agent_token) == ("canary-file-token", "canary-a")
+    assert set(config.secrets()) == {"canary-file-token", "canary-a", *KEY.values()}
+    assert "canary" not in repr(config)
+    assert "whsec" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[sever]\n", "unknown key [sever]; did you mean 'server'"),
+        ('[server]\nlanguge = "zh"\n', "unknown key server.languge; did you mean 'language'"),
+        ('[server]\napi_token = "x"\n', "unknown key server.api_token"),
+        ('server = "x"\n', "server must be written as [server]"),
+        ('[pagers]\nname = "x"\n', "pagers must be written as [[pagers]]"),
+        ("people = [1]\n", "people must be written as [[people]]"),
+        ('[server]\nlisten = "8800"\n', "server.listen is '8800'"),
+        ('[server]\nlisten = "127.0.0.1:99999"\n', "server.listen"),
+        ('[server]\nlanguage = "fr"\n', 'must be "zh" or "en"'),
+        ('[server]\ntimezone = "../etc/passwd"\n', "server.timezone"),
+        ('[server]\npublic_url = "warroom.example"\n', "server.public_url"),
+        ('[[pagers]]\nkind = "webhook"\n', "name is missing"),
+        ('[[pagers]]\nname = "x"\nkind = "pigeon"\n', "kind 'pigeon' is not built yet"),
+        (PAGER, "WARROOM_PAGER_CALL_GW_SECRET is not set"),
+        (f"{PAGER}timeout = 3\n", "did you mean 'timeout_s'"),
+        ('[[people]]\nphone = "+86"\n', "[[people]]: name is missing"),
+        ('[[vendors]]\nname = "tencent"\n', "[[vendors]] tencent: room is missing"),
+        ("[server\n", "warroom.toml"),
+        ("[server]\n[server]\n", "warroom.toml"),
+    ],
+)
+def test_a_mistake_is_named_with_its_key(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize("seconds", ['"soon"', "0", "-1", "true", "nan", "3600"])
+def test_a_timeout_must_be_a_sensible_number(tmp_path: Path, seconds: str) -> None:
+    with pytest.raises(ConfigError, match="call-gw: timeout_s"):
+        read(tmp_path, f"{PAGER}timeout_s = {seconds}\n", **KEY)
+
+
+@pytest.mark.parametrize(
+    ("environ", "says"),
+    [
+        ({"WARROOM_SLACK_BOT_TOKEN": "x"}, "slack is half configured: WARROOM_SLACK_APP_TOKEN not set"),
+        (
+            {"WARROOM_SLACK_BOT_TOKEN": "x", "WARROOM_SLACK_MODE": "http"},
+            "slack is half configured: WARROOM_SLACK_SIGNING_SECRET not set",
+        ),
+        ({"WARROOM_WECOM_SECRET": "x"}, "WARROOM_WECOM_TOKEN, WARROOM_WECOM_AES_KEY, wecom.corp_id, wecom.agent_id"),
+        ({"WARROOM_WECOM_BOT_SECRET": "x"}, "wecom.bot_id not set"),
+    ],
+)
+def test_a_half_configured_platform_names_what_is_missing(tmp_path: Path, environ: dict[str, str], says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, "", **environ)
+    assert says in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: no such file"):
+        load(tmp_path / "nowhere.toml", {})
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        load(tmp_path, {})
+    (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"binary\.toml"):
+        load(tmp_path / "binary.toml", {})
+    with pytest.raises(ConfigError, match="WARROOM_API_TOKEN_FILE"):
+        read(tmp_path, "", WARROOM_API_TOKEN_FILE=str(tmp_path / "nowhere"))

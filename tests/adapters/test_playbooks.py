@@ -1,0 +1,47 @@
+"""Playbooks as files: what is refused, with its place, and that nothing accepted is silently left out."""
+
+from __future__ import annotations
+
+import pytest
+
+from bot.adapters.playbooks import read_hypothesis, read_playbook
+from bot.diagnosis.plan import sweep
+from bot.domain.errors import PlaybookError
+from tests.diagnosis.nights import FOLDER, agents
+
+HEAD = 'playbook: x\ntitle: x\ntargets: {api: "https://a.example"}\n'
+
+
+@pytest.mark.parametrize(
+    ("rest", "said"),
+    [
+        ("probe:\n  - dns_top: {seconds: 3}\n", "x.yaml:5:5: probe.0: dns_top is asked under then:"),
+        (
+            "probe:\n  - http: {to: api}\nthen:\n  - tcp: {to: api, ports: [80]}\n",
+            "x.yaml:7:5: then.0: only dns_top is asked under then:",
+        ),
+        ("probe:\n  - http: {to: apo}\n", 'target "apo" is not under targets:'),
+        ("probe:\n  - http: {too: api}\n", "x.yaml:5:12: probe.0.http.too: unknown key"),
+    ],
+)
+def test_a_step_that_would_not_be_asked_is_refused_where_it_stands(rest: str, said: str) -> None:
+    with pytest.raises(PlaybookError) as refused:
+        read_playbook(HEAD + rest, name="x.yaml")
+    assert said in str(refused.value)
+
+
+def test_tries_within_a_shorter_time_are_asked_faster() -> None:
+    def public_spacing(within: str) -> set[int]:
+        book = read_playbook(HEAD + f"probe:\n  - dns: {{of: api, via: public, tries: 10, within: {within}}}\n")
+        asked = [r for r in sweep(book, agents()).now if r.layer == "dns_public"]
+        return {r.params["spacing_ms"] for r in asked}
+
+    assert public_spacing("500ms") == {50}
+    assert public_spacing("5s") == {100}
+
+
+def test_a_template_of_the_remedy_without_a_culprit_is_checked_like_the_others() -> None:
+    text = (FOLDER / "hypotheses" / "vpc_dns_rate_limited.yaml").read_text(encoding="utf-8")
+    wrong = text.replace('remedy_unnamed:\n  zh: "', 'remedy_unnamed:\n  zh: "{inside.tops.client} ')
+    with pytest.raises(PlaybookError, match=r"\{inside\.tops\.client\}: unknown field"):
+        read_hypothesis(wrong)
