@@ -38,7 +38,7 @@ from bot.app.ports import Store
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
-from bot.domain.errors import ConfigError, StoreUnavailable
+from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
 from bot.domain.webhooks import BadSignature
@@ -93,6 +93,7 @@ class Bot:
             hypotheses=load_hypotheses(folder),
             people={p.name: p for p in config.people},
             vendors=config.vendors,
+            alone=config.database_url.startswith("sqlite"),
             pagers=bool(self._pagers),
             lang=config.lang,
             timezone=config.timezone,
@@ -117,7 +118,10 @@ class Bot:
         return f"{self.config.url}/login?code={self.sessions.new_code(user)}"
 
     async def serve(self, listener: socket.socket, *, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Serve on a bound socket until SIGTERM or SIGINT, or until `stop` is called."""
+        """Serve on a bound socket until SIGTERM or SIGINT, or until `stop` is called.
+
+        Raises WarroomError when it could not begin.
+        """
         server = uvicorn.Server(
             uvicorn.Config(
                 self.app,
@@ -134,7 +138,7 @@ class Bot:
             )
         )
         self._server = server
-        serving = asyncio.create_task(server.serve(sockets=[listener]))
+        serving = asyncio.create_task(_serve(server, listener))
         while not server.started and not serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.01)
         if server.started:
@@ -253,6 +257,14 @@ async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
     except BaseException:
         await store.close()
         raise
+
+
+async def _serve(server: uvicorn.Server, listener: socket.socket) -> None:
+    try:
+        await server.serve(sockets=[listener])
+    except SystemExit as exc:
+        # uvicorn's word for a lifespan that failed; it has logged why.
+        raise WarroomError("the bot could not start; the log above says why") from exc
 
 
 def listen(config: Config) -> tuple[socket.socket, Config]:

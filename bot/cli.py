@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bot import __version__
-from bot.domain.errors import WarroomError
+from bot.domain.errors import ConfigError, PlaybookError, WarroomError
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         status = args.run(args)
     except WarroomError as exc:
         print(f"warroom: {exc}", file=sys.stderr)
-        status = WRONG_USE if type(exc).__name__ in ("ConfigError", "PlaybookError") else FAILED
+        status = WRONG_USE if isinstance(exc, (ConfigError, PlaybookError)) else FAILED
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:

@@ -48,6 +48,8 @@ class Serving:
 
     url: str
     folder: Path
+    processes: tuple[subprocess.Popen[bytes], ...] = ()
+    """The bot, then the agent."""
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         return warroom(*words, cwd=self.folder, WARROOM_API_TOKEN=API_TOKEN, WARROOM_SERVER=self.url)
@@ -83,7 +85,7 @@ def serving(folder: Path) -> Iterator[Serving]:
         processes = [subprocess.Popen([*python, "serve"], cwd=folder, env=env, stderr=said, stdout=said)]
         processes.append(subprocess.Popen(agent, cwd=folder, env=env, stderr=told, stdout=told))
         try:
-            up = Serving(url=f"http://127.0.0.1:{port}", folder=folder)
+            up = Serving(url=f"http://127.0.0.1:{port}", folder=folder, processes=tuple(processes))
             _wait(up)
             yield up
         finally:

@@ -113,9 +113,8 @@ def test_the_shipped_files_fit_the_printed_schema(tmp_path: Path, what: str) -> 
     folder = REPOSITORY / "playbooks"
     files = list(folder.glob("*.yaml") if what == "playbook" else folder.glob("hypotheses/*.yaml"))
     assert files
-    if what == "hypothesis":
-        for path in files:
-            jsonschema.validate(YAML(typ="safe", pure=True).load(path), schema)
+    for path in files:
+        jsonschema.validate(YAML(typ="safe", pure=True).load(path), schema)
 
 
 def test_db_upgrade_may_be_repeated_and_doctor_names_what_is_missing(tmp_path: Path) -> None:

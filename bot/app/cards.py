@@ -173,7 +173,7 @@ def missing(run: Investigation) -> Text:
     for name, reason in run.why_missing().items():
         agent = next((a for a in run.agents if a.name == name), None)
         where = f"{agent.region} {agent.vantage} ({name})" if agent else name
-        parts.append(Text(f"{where}：没有应答", f"{where}: no answer") + (same(f" ({reason})") if reason else same("")))
+        parts.append(Text(f"{where}：没有数据", f"{where}: no data") + (same(f" ({reason})") if reason else same("")))
     for name in run.unlearned():
         parts.append(Text(f"没有人能解析 {name}，直连没有测", f"nobody resolved {name}; by address not tried"))
     return join(parts, zh="；", en="; ") if parts else Text("无", "nothing")

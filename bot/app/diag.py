@@ -118,16 +118,17 @@ def select(parts: Parts, options: dict[str, str]) -> Sequence[Agent]:
     return agents
 
 
-async def close_interrupted(parts: Parts) -> None:
+async def close_interrupted(parts: Parts, *, began: datetime) -> None:
     """Say of runs that a stop of the bot cut off that they were; nobody should wait for their end.
 
-    Looks twice, because a run that began just now may be another bot's, and going well.
+    `began` is when this bot did: what is older and unfinished was cut off, unless another bot works on the same
+    database. Then it looks twice, because a run that began just now may be that bot's, and going well.
     """
-    for wait_s in (0.0, LOST_AFTER_S):
+    for wait_s in (0.0,) if parts.alone else (0.0, LOST_AFTER_S):
         await parts.clock.sleep(wait_s)
+        before = began if parts.alone else parts.clock.now() - timedelta(seconds=LOST_AFTER_S)
         try:
             async with parts.store.begin() as tx:
-                before = parts.clock.now() - timedelta(seconds=LOST_AFTER_S)
                 for run in await tx.runs.unfinished(before=before):
                     await _interrupted(parts, tx, run)
         except StoreUnavailable as exc:

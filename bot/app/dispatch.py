@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bot.app import ack, agents, diag, helping, incident, note, page, playbooks, timeline, vendor, warroom, watch
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain import command as commands
 from bot.domain.command import Command, unknown
-from bot.domain.errors import StoreUnavailable, UserError
+from bot.domain.errors import SendFailed, StoreUnavailable, UserError
 from bot.domain.incident import EntryKind, Room
 from bot.domain.message import Block, Header, Message, Paragraph
-from bot.domain.text import Text, same
+from bot.domain.text import Text, legible, same
 
 log = logging.getLogger("warroom")
 
@@ -58,46 +59,79 @@ async def handle(
 async def _handle(
     parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool
 ) -> UserError | None:
-    at = parts.clock.now()
-    async with parts.store.begin() as tx:
-        if message_id and not await tx.inbox.first(f"{room}:{user}:{message_id}", at=at):
-            return None
-        place = await _room(parts, tx, room)
-        if echo:
-            said = Message(
-                key=message_id or parts.new_id("said"),
-                room=room,
-                blocks=(Paragraph(text=Text(text, text)),),
-                author=user,
-            )
-            await say(parts, tx, said)
-    parts.wake()
+    at, text, user = parts.clock.now(), legible(text), legible(user)
+    arrived = _Arrived(text=text, user=user, room=room, at=at, message_id=message_id, echo=echo)
     try:
-        command = commands.parse(text, user=user, room=room, message_id=message_id)
-        case = _case(command)
+        # One transaction: a message that counts as taken in was carried out, or it comes again and is then.
         async with parts.store.begin() as tx:
+            place = await _accept(parts, tx, arrived)
+            if place is None:
+                return None
+            command = commands.parse(text, user=user, room=room, message_id=message_id)
             # What a command does comes after it was typed, also on a clock that stands still.
-            call = Call(parts=parts, command=command, room=await _room(parts, tx, room), at=at + A_MOMENT)
-            then = await case(call, tx)
+            call = Call(parts=parts, command=command, room=place, at=at + A_MOMENT)
+            then = await _case(command)(call, tx)
             # Recorded last, because the command may have opened the incident or begun the run it belongs to.
-            typed = Text(f"/{command.raw}", f"/{command.raw}")
-            await call.record(tx, EntryKind.COMMAND, typed, at=at, run=call.run)
+            await call.record(tx, EntryKind.COMMAND, same(f"/{command.raw}"), at=at, run=call.run)
     except UserError as error:
-        async with parts.store.begin() as tx:
-            refused = same(f"{text.strip()[:200]} → ") + error.text
-            facts = {"error": error.code}
-            await record(
-                tx, EntryKind.COMMAND, refused, at=at, actor=user, room=room, incident=place.incident, data=facts
-            )
-            message = Message(key=parts.new_id("msg"), room=room, blocks=_error_blocks(error))
-            await say(parts, tx, message, incident=place.incident)
-        parts.wake()
+        await _refuse(parts, arrived, error)
         return error
     parts.wake()
     if then is not None:
         await then()
         parts.wake()
     return None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Arrived:
+    """A line of chat as it came in."""
+
+    text: str
+    user: str
+    room: str
+    at: datetime
+    message_id: str | None
+    echo: bool
+
+
+async def _accept(parts: Parts, tx: Tx, arrived: _Arrived) -> Room | None:
+    """Take the line in and return its room; None when it was taken in before."""
+    key = f"{arrived.room}:{arrived.user}:{arrived.message_id}"
+    if arrived.message_id and not await tx.inbox.first(key, at=arrived.at):
+        return None
+    place = await _room(parts, tx, arrived.room)
+    if arrived.echo:
+        said = Message(
+            key=arrived.message_id or parts.new_id("said"),
+            room=arrived.room,
+            blocks=(Paragraph(text=same(arrived.text)),),
+            author=arrived.user,
+        )
+        await say(parts, tx, said)
+    return place
+
+
+async def _refuse(parts: Parts, arrived: _Arrived, error: UserError) -> None:
+    """Record and say why not; what the command had begun to write is rolled back by now."""
+    async with parts.store.begin() as tx:
+        place = await _accept(parts, tx, arrived)
+        if place is None:
+            return
+        refused = same(f"{arrived.text.strip()[:200]} → ") + error.text
+        await record(
+            tx,
+            EntryKind.COMMAND,
+            refused,
+            at=arrived.at,
+            actor=arrived.user,
+            room=arrived.room,
+            incident=place.incident,
+            data={"error": error.code},
+        )
+        message = Message(key=parts.new_id("msg"), room=arrived.room, blocks=_error_blocks(error))
+        await say(parts, tx, message, incident=place.incident)
+    parts.wake()
 
 
 def _case(command: Command) -> UseCase:
@@ -135,5 +169,9 @@ async def _say_directly(parts: Parts, room: str, blocks: tuple[Block, ...]) -> N
     """Past the outbox, which is in the database that is away."""
     place = Room(key=room, title=room, lang=parts.lang)
     platform = parts.chat.get(place.platform)
-    if platform is not None:
+    if platform is None:
+        return
+    try:
         await platform.put(Message(key=parts.new_id("msg"), room=room, blocks=blocks), place, None)
+    except SendFailed as exc:
+        log.error("nor can it be said in %s: %s", room, exc)

@@ -9,12 +9,15 @@ from datetime import timedelta
 from bot.app import words
 from bot.app.parts import Call, Then, say
 from bot.app.ports import Tx
+from bot.app.watch import end_watch
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
 from bot.domain.incident import EntryKind, Incident, IncidentState
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph
 from bot.domain.text import Text
 
+TITLE_LENGTH = 200
+"""It is read out on the phone."""
 LOOK_BACK = timedelta(hours=6)
 """Runs of the room this far back belong to an incident that is opened in it."""
 
@@ -40,10 +43,24 @@ async def declare(call: Call, tx: Tx) -> Then | None:
                 f"this room already has {current.id} open ({current.title}); /incident resolve ends it",
             ),
         )
-    title = " ".join(call.args[1:])
+    title = _title(call.command.rest)
+    if len(title) > TITLE_LENGTH:
+        raise UserError(
+            "too_long",
+            Text(
+                f"标题太长（{len(title)} 字，最多 {TITLE_LENGTH}）；细节用 /note 记",
+                f"that title is {len(title)} characters long; at most {TITLE_LENGTH}, and /note takes the rest",
+            ),
+        )
     opened = await open_here(call, tx, title)
     await call.reply(tx, *summary(call, opened), key=f"summary-{opened.id}-{call.room.key}")
     return None
+
+
+def _title(rest: str) -> str:
+    """What follows the word "declare", without the quotes that some put around it."""
+    title = " ".join(rest.split()[1:])
+    return title[1:-1] if len(title) > 1 and title[0] in "\"'" and title[0] == title[-1] else title
 
 
 async def status(call: Call, tx: Tx) -> Then | None:
@@ -54,7 +71,7 @@ async def status(call: Call, tx: Tx) -> Then | None:
 
 
 async def resolve(call: Call, tx: Tx) -> Then | None:
-    """End the room's incident, stop its calls, and free its rooms for the next one."""
+    """End the room's incident, stop its calls and its watch, and free its rooms for the next one."""
     current = await need_incident(call, tx)
     ended = replace(current, state=IncidentState.RESOLVED, resolved_at=call.at)
     await tx.incidents.save(ended)
@@ -66,9 +83,9 @@ async def resolve(call: Call, tx: Tx) -> Then | None:
         room = await tx.rooms.get(key)
         if room is not None and room.incident == current.id:
             await tx.rooms.save(replace(room, incident=None))
+        await end_watch(call.parts, tx, key)
         said = Message(key=call.parts.new_id("msg"), room=key, blocks=(Header(text=text, tone="good"),))
         await say(call.parts, tx, said, incident=current.id)
-    call.parts.jobs.stop(f"watch-{current.id}")
     return None
 
 

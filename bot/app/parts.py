@@ -17,7 +17,7 @@ from bot.app.outgoing import chat_row
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
 from bot.diagnosis.hypothesis import Hypothesis
 from bot.domain.command import Command
-from bot.domain.incident import Entry, EntryKind, Room
+from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.message import Block, Message, Paragraph
 from bot.domain.page import Person
 from bot.domain.playbook import Playbook
@@ -86,6 +86,8 @@ class Parts:
     people: Mapping[str, Person] = field(default_factory=dict)
     vendors: Mapping[str, str] = field(default_factory=dict)
     """Vendor name -> key of the room where its people are."""
+    alone: bool = False
+    """Whether no other bot works on the same database."""
     pagers: bool = False
     """Whether any phone provider is configured."""
     lang: Lang = "zh"
@@ -136,6 +138,14 @@ class Call:
     async def tell(self, tx: Tx, text: Text) -> None:
         """Say one sentence in this room."""
         await self.reply(tx, Paragraph(text=text))
+
+    async def latest_run(self, tx: Tx) -> Run | None:
+        """The newest run of this room that found something; in a war room, else that of the room it came from."""
+        found = await tx.runs.latest(room=self.room.key)
+        if found is not None or self.room.incident is None:
+            return found
+        incident = await tx.incidents.get(self.room.incident)
+        return await tx.runs.latest(room=incident.origin_room) if incident is not None else None
 
     async def record(
         self, tx: Tx, kind: EntryKind, text: Text, *, run: str | None = None, at: datetime | None = None, **data: Any

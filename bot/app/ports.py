@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from bot.domain.incident import Entry, Incident, Room, Run
+from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
 from bot.domain.page import Page
 from bot.domain.probe import Agent, Observation, ProbeRequest
@@ -160,6 +160,26 @@ class Runs(Protocol):
         ...
 
 
+class Watches(Protocol):
+    """Which rooms are being watched."""
+
+    async def save(self, watch: Watch) -> None:
+        """Insert, in place of the room's earlier one."""
+        ...
+
+    async def get(self, room: str) -> Watch | None:
+        """The room's watch, locked until the transaction ends where the database can."""
+        ...
+
+    async def list(self) -> Sequence[Watch]:
+        """All of them, oldest first."""
+        ...
+
+    async def remove(self, watch: Watch) -> bool:
+        """Take it away; False when it is gone or another one has its place."""
+        ...
+
+
 class Messages(Protocol):
     """What was said, by whom, so that the console can show it and edits find their message."""
 
@@ -238,6 +258,8 @@ class Tx(Protocol):
     def rooms(self) -> Rooms: ...
     @property
     def runs(self) -> Runs: ...
+    @property
+    def watches(self) -> Watches: ...
     @property
     def messages(self) -> Messages: ...
     @property

@@ -12,6 +12,7 @@ from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
+from bot.app.watch import resume
 from bot.domain.command import Command
 from bot.domain.errors import PlaybookError, UserError
 from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
@@ -38,12 +39,14 @@ class Service:
         return self._parts.lang
 
     async def prepare(self) -> None:
-        """Make the main room, and say what a restart interrupted."""
-        self._parts.jobs.start(close_interrupted(self._parts), key="close-interrupted")
+        """Make the main room, say what a restart interrupted, and go on with what it only paused."""
+        began = self._parts.clock.now()
+        self._parts.jobs.start(close_interrupted(self._parts, began=began), key="close-interrupted")
         async with self._parts.store.begin() as tx:
             if await tx.rooms.get(MAIN_ROOM) is None:
                 title = {"zh": "故障群", "en": "incidents"}[self._parts.lang]
                 await tx.rooms.save(Room(key=MAIN_ROOM, title=title, lang=self._parts.lang))
+        await resume(self._parts)
 
     async def rooms(self) -> Sequence[Room]:
         """The console's rooms, the main one first."""

@@ -17,7 +17,7 @@ async def vendor(call: Call, tx: Tx) -> Then | None:
     """Post the evidence of the room's latest run into the vendor's room, and say that it was done."""
     parts = call.parts
     vendors = {p.vendor for p in parts.playbooks.values() if p.vendor} | set(parts.vendors)
-    run = await tx.runs.latest(room=call.room.key)
+    run = await call.latest_run(tx)
     name = call.args[0].lower() if call.args else _vendor_of(call, run)
     if name not in vendors:
         hint = Text(f"有：{'、'.join(sorted(vendors))}", f"there are: {', '.join(sorted(vendors))}")

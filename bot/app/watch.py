@@ -1,9 +1,12 @@
-"""`/watch`: keep probing lightly until everything is green for a while, then say so and stop the clock."""
+"""`/watch`: keep probing lightly until everything is green for a while, then say so and stop the clock.
+
+The room's row is the truth: a watch goes on after a restart as long as the row is there, and ends when it is not.
+"""
 
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from bot.app import words
 from bot.app.diag import gather
@@ -13,42 +16,73 @@ from bot.app.ports import Tx
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import EntryKind, Room
+from bot.domain.incident import EntryKind, Watch
 from bot.domain.message import Block, Button, Buttons, Header, Message, Paragraph
 from bot.domain.playbook import Playbook
-from bot.domain.text import Text
+from bot.domain.text import Text, same
 
 log = logging.getLogger("warroom.watch")
 
 GREEN_ROUNDS = 5
 """Consecutive all-green rounds that count as recovered: a limit lets some tries through."""
 PAUSE_S = 1.0
-LONGEST_S = 6 * 3600.0
+LONGEST = timedelta(hours=6)
+ENDED = Text("盯守结束", "watch ended")
 
 
 async def watch(call: Call, tx: Tx) -> Then | None:
     """Watch the room's latest playbook; `stop` ends it."""
-    key = f"watch-{call.room.key}"
+    parts = call.parts
     if call.args and call.args[0].lower() == "stop":
-        stopped = call.parts.jobs.stop(key)
+        stopped = await end_watch(parts, tx, call.room.key)
         await call.tell(
             tx, Text("已停止盯守", "stopped watching") if stopped else Text("没有在盯守", "nothing is being watched")
         )
         return None
     playbook, since = await _what(call, tx)
+    await end_watch(parts, tx, call.room.key)
+    begun = Watch(
+        room=call.room.key, playbook=playbook.name, message=parts.new_id("watch"), since=since, started_at=call.at
+    )
+    await tx.watches.save(begun)
     text = Text(f"盯守 {playbook.name}，直到恢复", f"watching {playbook.name} until it recovers")
     await call.record(tx, EntryKind.WATCH, text, playbook=playbook.name)
-    message = call.parts.new_id("watch")
-    await call.reply(tx, *_card(text, None, ""), key=message)
+    await call.reply(tx, *_card(text, None, ""), key=begun.message)
 
     async def then() -> None:
-        call.parts.jobs.start(_watch(call, playbook, since, message), key=key)
+        _go_on(parts, begun, playbook)
 
     return then
 
 
+async def end_watch(parts: Parts, tx: Tx, room: str, why: Text = ENDED) -> bool:
+    """End the room's watch and say so on its card; its loop notices. False when there is none."""
+    known = await tx.watches.get(room)
+    if known is None or not await tx.watches.remove(known):
+        return False
+    await say(parts, tx, Message(key=known.message, room=room, blocks=(Header(text=why, tone="info"),)))
+    return True
+
+
+async def resume(parts: Parts) -> None:
+    """Go on with the watches that a stop of the bot cut off. Raises StoreUnavailable."""
+    async with parts.store.begin() as tx:
+        for known in await tx.watches.list():
+            playbook = parts.playbooks.get(known.playbook)
+            if playbook is not None:
+                _go_on(parts, known, playbook)
+                continue
+            gone = Text(f"剧本 {known.playbook} 已不存在，盯守结束", f"playbook {known.playbook} is gone; watch ended")
+            await end_watch(parts, tx, known.room, gone)
+    parts.wake()
+
+
+def _go_on(parts: Parts, known: Watch, playbook: Playbook) -> None:
+    parts.jobs.start(_watch(parts, known, playbook), key=f"watch-{known.room}")
+
+
 async def _what(call: Call, tx: Tx) -> tuple[Playbook, datetime]:
-    run = await tx.runs.latest(room=call.room.key)
+    run = await call.latest_run(tx)
     name = call.args[0].lower() if call.args else (run.playbook if run else "")
     if not name:
         raise UserError(
@@ -63,11 +97,10 @@ async def _what(call: Call, tx: Tx) -> tuple[Playbook, datetime]:
     return playbook, first
 
 
-async def _watch(call: Call, playbook: Playbook, since: datetime, message: str) -> None:
-    parts = call.parts
+async def _watch(parts: Parts, known: Watch, playbook: Playbook) -> None:
     green = rounds = 0
-    started = parts.clock.monotonic()
-    while parts.clock.monotonic() - started < LONGEST_S:
+    watched = True
+    while watched:
         rounds += 1
         investigation = Investigation(playbook, parts.hypotheses, parts.agents.agents(), light=True)
         await gather(parts, investigation, _no_redraw)
@@ -75,32 +108,35 @@ async def _watch(call: Call, playbook: Playbook, since: datetime, message: str) 
         reds = sum(1 for c in seen.cells if c.red)
         dark = len(seen.missing)
         green = green + 1 if reds == 0 and not dark and any(c.tries for c in seen.cells) else 0
-        if green >= GREEN_ROUNDS:
-            await _recovered(call, investigation, since, message)
-            return
-        at = parts.local(parts.clock.now())
-        state = Text(
-            f"第 {rounds} 轮 {at:%H:%M:%S}：{reds} 格异常" + (f"，{dark} 处没有数据" if dark else "")
-            if reds or dark
-            else f"第 {rounds} 轮 {at:%H:%M:%S}：全绿 {green}/{GREEN_ROUNDS}",
-            f"round {rounds}, {at:%H:%M:%S}: {reds} red" + (f", {dark} without data" if dark else "")
-            if reds or dark
-            else f"round {rounds}, {at:%H:%M:%S}: all green {green} of {GREEN_ROUNDS}",
-        )
-        await _show(parts, call.room, message, (*_card(state, investigation, playbook.name),))
-        await parts.clock.sleep(PAUSE_S)
-    await _show(
-        parts,
-        call.room,
-        message,
-        (Header(text=Text("盯守超过 6 小时，已停止", "watched for 6 hours; stopped"), tone="warn"),),
-    )
+        try:
+            if green >= GREEN_ROUNDS:
+                watched = not await _recovered(parts, known, investigation)
+            elif parts.clock.now() - known.started_at > LONGEST:
+                watched = not await _gave_up(parts, known)
+            else:
+                state = _state(parts, rounds, reds=reds, dark=dark, green=green)
+                watched = await _show(parts, known, _card(state, investigation, playbook.name))
+        except StoreUnavailable as exc:
+            # Whatever there was to say is said by a later round.
+            log.warning("watch of %s not shown: %s", known.room, exc)
+        parts.wake()
+        if watched:
+            await parts.clock.sleep(PAUSE_S)
 
 
-async def _recovered(call: Call, investigation: Investigation, since: datetime, message: str) -> None:
-    parts = call.parts
+def _state(parts: Parts, rounds: int, *, reds: int, dark: int, green: int) -> Text:
+    at = parts.local(parts.clock.now())
+    begins = Text(f"第 {rounds} 轮 {at:%H:%M:%S}：", f"round {rounds}, {at:%H:%M:%S}: ")
+    if not reds and not dark:
+        return begins + Text(f"全绿 {green}/{GREEN_ROUNDS}", f"all green {green} of {GREEN_ROUNDS}")
+    without = Text(f"，{dark} 处没有数据", f", {dark} without data") if dark else same("")
+    return begins + Text(f"{reds} 格异常", f"{reds} red") + without
+
+
+async def _recovered(parts: Parts, known: Watch, investigation: Investigation) -> bool:
+    """Say and record it, once however many bots watch. True: this watch is over, by us or by somebody else."""
     now = parts.clock.now()
-    lasted = words.duration((now - since).total_seconds())
+    lasted = words.duration((now - known.since).total_seconds())
     at = parts.local(now)
     text = Text(
         f"{at:%H:%M:%S} 恢复：连续 {GREEN_ROUNDS} 次全绿（从开始诊断起 {lasted.zh}）",
@@ -110,33 +146,48 @@ async def _recovered(call: Call, investigation: Investigation, since: datetime, 
     table = matrix(investigation.picture())
     if table:
         blocks.append(table)
-    blocks.append(Buttons(buttons=(Button(label=Text("故障已解决", "Resolve"), command="/incident resolve"),)))
     async with parts.store.begin() as tx:
-        room = await tx.rooms.get(call.room.key) or call.room
-        facts = {"playbook": investigation.playbook.name, "seconds": round((now - since).total_seconds(), 1)}
-        await record(tx, EntryKind.RECOVERY, text, at=now, room=room.key, incident=room.incident, data=facts)
-        if room.incident is None:
-            blocks.pop()
+        if not await tx.watches.remove(known):
+            return True
+        room = await tx.rooms.get(known.room)
+        incident = room.incident if room else None
+        facts = {"playbook": known.playbook, "seconds": round((now - known.since).total_seconds(), 1)}
+        await record(tx, EntryKind.RECOVERY, text, at=now, room=known.room, incident=incident, data=facts)
+        if incident is not None:
+            blocks.append(Buttons(buttons=(Button(label=Text("故障已解决", "Resolve"), command="/incident resolve"),)))
         # A new message and not only an edit: people must be told.
-        done = Message(key=parts.new_id("msg"), room=room.key, blocks=tuple(blocks))
-        await say(parts, tx, done, incident=room.incident)
-        ended = Message(key=message, room=room.key, blocks=(Header(text=Text("盯守结束", "watch ended"), tone="info"),))
-        await say(parts, tx, ended, incident=room.incident)
-    parts.wake()
+        done = Message(key=parts.new_id("msg"), room=known.room, blocks=tuple(blocks))
+        await say(parts, tx, done, incident=incident)
+        ended = Message(key=known.message, room=known.room, blocks=(Header(text=ENDED, tone="info"),))
+        await say(parts, tx, ended, incident=incident)
+    return True
 
 
-async def _show(parts: Parts, room: Room, key: str, blocks: tuple[Block, ...]) -> None:
-    try:
-        async with parts.store.begin() as tx:
-            await say(parts, tx, Message(key=key, room=room.key, blocks=blocks), incident=room.incident)
-    except StoreUnavailable as exc:
-        log.warning("watch not shown: %s", exc)
-        return
-    parts.wake()
+async def _gave_up(parts: Parts, known: Watch) -> bool:
+    """Nobody looks at this any more. True: this watch is over."""
+    text = Text("盯守超过 6 小时，已停止", "watched for 6 hours; stopped")
+    async with parts.store.begin() as tx:
+        if await tx.watches.remove(known):
+            room = await tx.rooms.get(known.room)
+            incident = room.incident if room else None
+            await record(tx, EntryKind.WATCH, text, at=parts.clock.now(), room=known.room, incident=incident)
+            blocks = (Header(text=text, tone="warn"),)
+            await say(parts, tx, Message(key=known.message, room=known.room, blocks=blocks), incident=incident)
+    return True
+
+
+async def _show(parts: Parts, known: Watch, blocks: tuple[Block, ...]) -> bool:
+    """Edit the card; False when the watch was ended meanwhile."""
+    async with parts.store.begin() as tx:
+        current = await tx.watches.get(known.room)
+        if current is None or current.message != known.message:
+            return False
+        await say(parts, tx, Message(key=known.message, room=known.room, blocks=blocks))
+    return True
 
 
 def _card(state: Text, investigation: Investigation | None, name: str) -> tuple[Block, ...]:
-    blocks: list[Block] = [Header(text=state, tone="busy", sub=Text(f"/watch {name}", f"/watch {name}"))]
+    blocks: list[Block] = [Header(text=state, tone="busy", sub=same(f"/watch {name}".rstrip()))]
     table = matrix(investigation.picture()) if investigation is not None else None
     if table:
         blocks.append(table)

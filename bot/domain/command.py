@@ -55,8 +55,9 @@ def parse(text: str, *, user: str, room: str, message_id: str | None = None) -> 
                 f"that command is {len(line)} characters long; at most {MAX_LENGTH} are read",
             ),
         )
-    verb, _, rest = line.partition(" ")
-    verb = verb.lower()
+    # Chat clients put tabs, line ends and no-break spaces where people typed a space.
+    verb, *tail = line.split(maxsplit=1)
+    verb, rest = verb.lower(), "".join(tail)
     words = rest.split() if verb in FREE_TEXT else _words(rest)
     args = tuple(w for w in words if not _is_option(w))
     options = dict(w.split("=", 1) for w in words if _is_option(w))
@@ -71,7 +72,7 @@ def parse(text: str, *, user: str, room: str, message_id: str | None = None) -> 
     )
 
 
-FREE_TEXT = frozenset({"note"})
+FREE_TEXT = frozenset({"incident", "note"})
 """Verbs whose text is prose: quotes in it are only quotes."""
 
 

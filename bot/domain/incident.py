@@ -101,3 +101,17 @@ class Run:
     incident: str | None = None
     finished_at: datetime | None = None
     document: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Watch:
+    """A room that is told when a playbook's checks are green again: one for each room.
+
+    `message` is the key of its card, `since` when the trouble was first looked at.
+    """
+
+    room: str
+    playbook: str
+    message: str
+    since: datetime
+    started_at: datetime

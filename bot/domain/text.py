@@ -89,11 +89,20 @@ _FILL = _Filler()
 
 def percent(share: float) -> str:
     """A share as people read it: never "100 %" for something that failed once, nor "0 %" for one that worked once."""
-    if 0.995 < share < 1:
+    if 0.995 <= share < 1:
         return ">99%"
-    if 0 < share < 0.005:
+    if 0 < share <= 0.005:
         return "<1%"
     return f"{share * 100:.0f}%"
+
+
+_ILLEGIBLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters but tab and line feed, overrides of the writing direction, and lone surrogates."""
+
+
+def legible(text: str) -> str:
+    """The text as it may be shown and kept anywhere: nothing in it moves a cursor, reorders a line or breaks UTF-8."""
+    return _ILLEGIBLE.sub("\ufffd", text.replace("\r\n", "\n").replace("\r", "\n"))
 
 
 FIELD = re.compile(r"{([a-z_][a-z0-9_.]*)(?::[a-z]+)?}")

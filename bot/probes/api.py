@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes.base import BadParams, Credential, ProbeContext, failed
-from bot.probes.exchange import Exchange, Reply, certificate_of, common, exchange
+from bot.probes.exchange import Exchange, Repeat, Reply, repeated, series
 from bot.probes.params import Reader
-from bot.probes.tries import Try, spaced, summarise
+from bot.probes.tries import Try, summarise
 from bot.probes.vendors import VENDORS, Answer, Call, Vendor
 
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -26,16 +26,14 @@ async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
     read = Reader(params)
     name = read.choice("vendor", VENDORS)
     signed, call = read.flag("signed", False), _call(read)
-    tries = read.integer("tries", 1, low=1, high=50)
-    spacing_s = read.seconds("spacing_ms", 200, low=0)
-    timeout_s = read.seconds("timeout_ms", 4000)
+    wanted = repeated(read, spacing_ms=200)
     read.done()
     vendor, credential = VENDORS[name], ctx.credentials.get(name)
     if signed:
         _harmless(call, vendor)
         if credential is None:
             return failed(Failure.NO_CREDENTIAL, vendor=name, signed=True, reason=f"no key for {name} on this agent")
-    return await _calls(call, vendor, credential if signed else None, ctx, (tries, spacing_s, timeout_s))
+    return await _calls(call, vendor, credential if signed else None, ctx, wanted)
 
 
 def _call(read: Reader) -> Call:
@@ -58,33 +56,26 @@ def _harmless(call: Call, vendor: Vendor) -> None:
 
 
 async def _calls(
-    call: Call, vendor: Vendor, credential: Credential | None, ctx: ProbeContext, pace: tuple[int, float, float]
+    call: Call, vendor: Vendor, credential: Credential | None, ctx: ProbeContext, wanted: Repeat
 ) -> Outcome:
-    tries, spacing_s, timeout_s = pace
-    seen: list[Exchange] = []
+    own = _secrets(credential)
     answers: list[Answer] = []
 
-    async def one(index: int) -> Try:
-        found = await exchange("api", vendor.build(call, credential), ctx, timeout_s, turn=index)
-        seen.append(found)
+    def come_to(found: Exchange) -> Try:
         answer = vendor.read(found.reply) if found.reply else None
         if answer:
             answers.append(answer)
         failure = judge(found.reply, answer, signed=credential is not None) if found.reply else None
-        return found.judged(failure, code=_clean(answer.code, _secrets(credential)) if answer else None)
+        return found.judged(failure, code=_clean(answer.code, own) if answer else None)
 
-    results = await spaced(tries, spacing_s, one)
-    detail = common(seen)
-    certificate = await certificate_of("api", vendor.build(call, None), results, ctx)
-    if certificate:
-        detail["certificate"] = certificate
-    own = _secrets(credential)
+    done = await series("api", lambda: vendor.build(call, credential), come_to, ctx, wanted)
+    detail = done.detail
     telling = next((a for a in answers if a.code), answers[-1] if answers else None)
     detail["signed"] = credential is not None
     detail["code"] = _clean(telling.code, own) if telling else None
     detail["message"] = _clean(telling.message, own) if telling else None
     detail["request_id"] = _clean(telling.request_id, own) if telling else None
-    return summarise(results, **detail)
+    return summarise(done.tries, **detail)
 
 
 def _secrets(credential: Credential | None) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from statistics import median
@@ -17,16 +17,20 @@ from bot.domain.probe import Json
 from bot.probes import certificate, dial, names
 from bot.probes.base import ProbeContext
 from bot.probes.classify import CAUGHT, Classified, Closed, classify
-from bot.probes.params import Url
+from bot.probes.params import Reader, Url
 from bot.probes.stream import Plain, Stream, Tls, trusting
 from bot.probes.trace import Trace
-from bot.probes.tries import Try
+from bot.probes.tries import Try, spaced
 
 if TYPE_CHECKING:
     import h11
 
 MAX_BODY = 64 * 1024
 """Bytes of a body that are read; the rest is left on the wire."""
+MAX_INTERIM = 16
+"""Interim (1xx) replies that are waited through; RFC 9110 15.2 allows any number."""
+BREATH = 200
+"""Pieces of a reply that are taken in before other work gets its turn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +85,38 @@ class Exchange:
         return Try(failure=worst, fault=self.fault, timings_ms=done, spent_ms=spent, row=row)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeat:
+    """How often, how far apart (from start to start), and how long each may take."""
+
+    tries: int
+    spacing_s: float
+    timeout_s: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Series:
+    """Several exchanges of one kind. `detail` has status, address, date_skew_ms, and reason or certificate if any."""
+
+    tries: Sequence[Try]
+    seen: Sequence[Exchange]
+    detail: dict[str, Json]
+
+    @property
+    def reply(self) -> Reply | None:
+        """The last one that came."""
+        return next((e.reply for e in reversed(self.seen) if e.reply), None)
+
+
+def repeated(read: Reader, *, spacing_ms: int = 100) -> Repeat:
+    """The parameters tries, spacing_ms and timeout_ms. Raises BadParams."""
+    return Repeat(
+        tries=read.integer("tries", 1, low=1, high=50),
+        spacing_s=read.seconds("spacing_ms", spacing_ms, low=0),
+        timeout_s=read.seconds("timeout_ms", 4000),
+    )
+
+
 async def exchange(kind: str, request: Request, ctx: ProbeContext, timeout_s: float, *, turn: int = 0) -> Exchange:
     """Resolve, connect, shake hands, ask and read, all within `timeout_s`. Raises Denied and BadParams only."""
     trusted = trusting(ctx.ca_file) if request.url.scheme == "https" else None
@@ -132,7 +168,7 @@ async def _converse(connection: h11.Connection, stream: Stream, request: Request
 
     await stream.send(_written(connection, request))
     response: h11.Response | None = None
-    body, local = b"", 0.0
+    body, local, interim, pieces = b"", 0.0, 0, 0
     while len(body) < MAX_BODY:
         event = connection.next_event()
         if event is h11.NEED_DATA:
@@ -147,7 +183,14 @@ async def _converse(connection: h11.Connection, stream: Stream, request: Request
             response = event
         elif isinstance(event, h11.Data):
             body += event.data
-        elif not isinstance(event, h11.InformationalResponse):
+            pieces += 1
+            if pieces % BREATH == 0:
+                await asyncio.sleep(0)
+        elif isinstance(event, h11.InformationalResponse) and interim < MAX_INTERIM:
+            interim += 1
+        elif isinstance(event, h11.InformationalResponse):
+            raise Classified(Failure.HTTP_PROTOCOL, reason="interim replies without end")
+        else:
             break
     if response is None:
         raise Closed
@@ -177,19 +220,36 @@ def _skew(date: str | None, local: float) -> float | None:
         return None
 
 
-async def certificate_of(
-    kind: str, request: Request, tries: Sequence[Try], ctx: ProbeContext
-) -> Mapping[str, Json] | None:
+async def series(
+    kind: str, build: Callable[[], Request], judge: Callable[[Exchange], Try], ctx: ProbeContext, repeat: Repeat
+) -> Series:
+    """Make the same exchange `repeat.tries` times; `build` gives each its request, `judge` says what it came to."""
+    seen: list[Exchange] = []
+
+    async def one(index: int) -> Try:
+        found = await exchange(kind, build(), ctx, repeat.timeout_s, turn=index)
+        seen.append(found)
+        return judge(found)
+
+    tries = await spaced(repeat.tries, repeat.spacing_s, one)
+    detail = _common(seen)
+    certificate = await _certificate(kind, tries, build().url, ctx)
+    if certificate:
+        detail["certificate"] = certificate
+    return Series(tries=tries, seen=seen, detail=detail)
+
+
+async def _certificate(kind: str, tries: Sequence[Try], url: Url, ctx: ProbeContext) -> Mapping[str, Json] | None:
     """The certificate that did not verify in one of these tries, read once more; None when all verified."""
     for one in tries:
         if one.failure in certificate.UNVERIFIED:
-            address, url = str(one.row["address"]), request.url
+            address = str(one.row["address"])
             return await certificate.shown(kind, address, url.port, url.host, ctx, timeout_s=2.0)
     return None
 
 
-def common(seen: Sequence[Exchange]) -> dict[str, Json]:
-    """What the last reply of several exchanges says: status, address, date_skew_ms, reason."""
+def _common(seen: Sequence[Exchange]) -> dict[str, Json]:
+    """What several exchanges say together: the last status, address and reason, the median date_skew_ms."""
     replies = [e.reply for e in seen if e.reply]
     skews = [r.date_skew_ms for r in replies if r.date_skew_ms is not None]
     reasons = [e.reason for e in seen if e.reason]

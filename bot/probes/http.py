@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes.base import ProbeContext
-from bot.probes.exchange import Exchange, Reply, Request, certificate_of, common, exchange
+from bot.probes.exchange import Exchange, Reply, Request, repeated, series
 from bot.probes.params import Reader
-from bot.probes.tries import Try, spaced, summarise
+from bot.probes.tries import Try, summarise
 
 BODY_HEAD = 300
 
@@ -35,23 +35,14 @@ async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
         address=read.optional_address(),
     )
     expected = Expected(statuses=read.statuses("expect_status"), body=read.text("expect_body", ""))
-    tries = read.integer("tries", 1, low=1, high=50)
-    spacing_s = read.seconds("spacing_ms", 100, low=0)
-    timeout_s = read.seconds("timeout_ms", 4000)
+    wanted = repeated(read)
     read.done()
-    seen: list[Exchange] = []
 
-    async def one(index: int) -> Try:
-        found = await exchange("http", request, ctx, timeout_s, turn=index)
-        seen.append(found)
+    def come_to(found: Exchange) -> Try:
         return found.judged(judge(found.reply, expected) if found.reply else None)
 
-    results = await spaced(tries, spacing_s, one)
-    detail = common(seen)
-    certificate = await certificate_of("http", request, results, ctx)
-    if certificate:
-        detail["certificate"] = certificate
-    return summarise(results, **detail, **_reply(seen))
+    done = await series("http", lambda: request, come_to, ctx, wanted)
+    return summarise(done.tries, **done.detail, **_shown(done.reply))
 
 
 def judge(reply: Reply, expected: Expected) -> Failure | None:
@@ -63,8 +54,7 @@ def judge(reply: Reply, expected: Expected) -> Failure | None:
     return None
 
 
-def _reply(seen: list[Exchange]) -> dict[str, Json]:
-    reply = next((e.reply for e in reversed(seen) if e.reply), None)
+def _shown(reply: Reply | None) -> dict[str, Json]:
     if reply is None:
         return {}
     text = reply.body[: BODY_HEAD * 4].decode("utf-8", "replace")

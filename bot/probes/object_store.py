@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes.base import ProbeContext
-from bot.probes.exchange import Exchange, Reply, Request, certificate_of, common, exchange
+from bot.probes.exchange import Exchange, Reply, Request, repeated, series
 from bot.probes.params import Reader
-from bot.probes.tries import Try, spaced, summarise
+from bot.probes.tries import Try, summarise
 
 MARKS = {"cos": ("x-cos-request-id", "x-cos-trace-id"), "s3": ("x-amz-request-id", "x-amz-id-2")}
 """Response headers that only the vendor itself sets (Tencent COS and AWS S3, common response headers)."""
@@ -21,24 +21,15 @@ async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
     read = Reader(params)
     vendor = read.choice("vendor", MARKS)
     request = Request(url=read.url(), method="HEAD", address=read.optional_address())
-    tries = read.integer("tries", 1, low=1, high=50)
-    spacing_s = read.seconds("spacing_ms", 100, low=0)
-    timeout_s = read.seconds("timeout_ms", 4000)
+    wanted = repeated(read)
     read.done()
-    seen: list[Exchange] = []
 
-    async def one(index: int) -> Try:
-        found = await exchange("object_store", request, ctx, timeout_s, turn=index)
-        seen.append(found)
+    def come_to(found: Exchange) -> Try:
         return found.judged(judge(found.reply, vendor) if found.reply else None)
 
-    results = await spaced(tries, spacing_s, one)
-    detail = common(seen)
-    certificate = await certificate_of("object_store", request, results, ctx)
-    if certificate:
-        detail["certificate"] = certificate
-    reply = next((e.reply for e in reversed(seen) if e.reply), None)
-    return summarise(results, **detail, vendor=vendor, code=reply.headers.get(CODES[vendor]) if reply else None)
+    done = await series("object_store", lambda: request, come_to, ctx, wanted)
+    code = done.reply.headers.get(CODES[vendor]) if done.reply else None
+    return summarise(done.tries, **done.detail, vendor=vendor, code=code)
 
 
 def judge(reply: Reply, vendor: str) -> Failure | None:

@@ -42,6 +42,8 @@ class Plain:
 
     async def receive(self) -> bytes:
         """Some bytes, or b"" at the end."""
+        # Where data is always there `sock_recv` returns without a pause: not even a time limit would get its turn.
+        await asyncio.sleep(0)
         return await self._loop.sock_recv(self._sock, CHUNK)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.domain.failure import Failure
+from bot.domain.text import legible
 
 MANY = 1000
 LONG = 500
@@ -62,7 +63,7 @@ def _count(low: int) -> Callable[[Any], int]:
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise _Malformed
-    return value[:LONG].encode("utf-8", "replace").decode()
+    return legible(value[:LONG])
 
 
 def _share(value: Any) -> float:

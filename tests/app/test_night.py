@@ -219,6 +219,17 @@ async def test_a_run_that_a_restart_cut_off_says_so(tmp_path: Path, monkeypatch:
         assert entry.data == {"interrupted": True}
 
 
+async def test_the_only_bot_on_a_database_need_not_wait_to_know_that_a_run_was_cut_off(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night, night.parts.store.begin() as tx:
+        at = night.parts.clock.now()
+        await tx.runs.save(Run(id="run-cut", playbook="sms", room=ROOM, user="lin", started_at=at))
+    async with a_night(tmp_path, alone=True) as night:
+        await night.until("/diag sms was interrupted by a restart; ask again")
+        night.rule = nights.firewall_block
+        await night.types("/diag sms")
+        assert night.shows().count("interrupted") == 1
+
+
 async def test_a_read_only_database_is_said_in_the_room_and_nothing_is_lost(tmp_path: Path) -> None:
     async with a_night(tmp_path) as night:
         await night.types("/note before")

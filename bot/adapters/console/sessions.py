@@ -19,6 +19,8 @@ TRIES_WITHIN_S = 60.0
 """Failed logins allowed for one address in this time."""
 KNOWN_ADDRESSES = 1024
 NAME_LENGTH = 40
+OURS = "warroom"
+"""Who speaks for the bot; nobody else may."""
 
 
 class Sessions:
@@ -98,5 +100,6 @@ class Sessions:
 
 
 def clean_name(name: str) -> str:
-    """A person's name as the timeline will show it: printable, one line, at most 40 characters."""
-    return "".join(c for c in name if c.isprintable()).strip()[:NAME_LENGTH]
+    """A person's name as the timeline will show it: printable, one line, at most 40 characters; "" for ours."""
+    clean = "".join(c for c in name if c.isprintable()).strip()[:NAME_LENGTH].strip()
+    return "" if clean.casefold() == OURS else clean

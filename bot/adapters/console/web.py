@@ -220,6 +220,6 @@ def remember(response: Response, lang: Lang, *, secure: bool) -> None:
 async def _object(request: Request) -> dict[str, Any]:
     try:
         given = json.loads(await request.body())
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return given if isinstance(given, dict) else {}

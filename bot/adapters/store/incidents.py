@@ -25,7 +25,8 @@ class SqlIncidents:
 
     async def open(self, incident: Incident) -> Incident:
         """Insert; an empty `id` gets the next "INC-n". The counter's row is locked until the transaction ends."""
-        opened = incident if incident.id else dataclasses.replace(incident, id=f"INC-{await self._next()}")
+        opened = self._clean(incident)
+        opened = opened if opened.id else dataclasses.replace(opened, id=f"INC-{await self._next()}")
         if incident.id and (ours := _OURS.fullmatch(incident.id)):
             await self._skip_to(int(ours[1]))
         await self._session.connection.execute(incidents.insert().values(_row(opened)))
@@ -33,7 +34,7 @@ class SqlIncidents:
 
     async def save(self, incident: Incident) -> None:
         """Write back an incident read in this transaction. Raises LookupError for one that was never opened."""
-        statement = incidents.update().where(incidents.c.id == incident.id).values(_row(incident))
+        statement = incidents.update().where(incidents.c.id == incident.id).values(_row(self._clean(incident)))
         result = await self._session.connection.execute(statement)
         if result.rowcount != 1:
             raise LookupError(f"incident {incident.id} was never opened")
@@ -53,6 +54,15 @@ class SqlIncidents:
             statement = statement.where(incidents.c.state == IncidentState.OPEN.value)
         rows = (await self._session.connection.execute(statement)).mappings()
         return [_incident(row) for row in rows]
+
+    def _clean(self, incident: Incident) -> Incident:
+        clean = self._session.redactor.text
+        return dataclasses.replace(
+            incident,
+            title=clean(incident.title),
+            opened_by=clean(incident.opened_by),
+            acked_by=clean(incident.acked_by) if incident.acked_by else incident.acked_by,
+        )
 
     async def _next(self) -> int:
         statement = counters.update().where(counters.c.name == "incident").values(value=counters.c.value + 1)
@@ -79,7 +89,7 @@ class SqlRooms:
 
     async def save(self, room: Room) -> None:
         """Insert or update."""
-        row = {"title": room.title, "lang": room.lang, "incident": room.incident}
+        row = {"title": self._session.redactor.text(room.title), "lang": room.lang, "incident": room.incident}
         insert = self._session.insert(rooms).values(key=room.key, platform=room.platform, **row)
         await self._session.connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=row))
 

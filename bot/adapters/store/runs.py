@@ -54,8 +54,8 @@ class SqlRuns:
         return _run(row) if row else None
 
     async def unfinished(self, *, before: datetime) -> Sequence[Run]:
-        """Runs begun before then that have no end."""
-        statement = select(runs).where(runs.c.finished_at.is_(None), runs.c.started_at < before)
+        """Runs begun before then that have no end, locked until the transaction ends where the database can."""
+        statement = select(runs).where(runs.c.finished_at.is_(None), runs.c.started_at < before).with_for_update()
         return [_run(row) for row in (await self._session.connection.execute(statement)).mappings()]
 
     async def attach(self, *, room: str, incident: str, since: datetime) -> int:

@@ -19,6 +19,7 @@ from bot.adapters.store.runs import SqlRuns
 from bot.adapters.store.session import Session
 from bot.adapters.store.tables import counters
 from bot.adapters.store.timeline import SqlTimeline
+from bot.adapters.store.watches import SqlWatches
 from bot.app.ports import Clock
 from bot.app.redact import Redactor
 from bot.domain.errors import StoreUnavailable
@@ -49,6 +50,11 @@ class SqlTx:
     def runs(self) -> SqlRuns:
         """What `/diag` found."""
         return SqlRuns(self._session)
+
+    @cached_property
+    def watches(self) -> SqlWatches:
+        """Which rooms are being watched."""
+        return SqlWatches(self._session)
 
     @cached_property
     def messages(self) -> SqlMessages:

@@ -163,4 +163,14 @@ outbox = Table(
 
 inbox = Table("inbox", metadata, Column("key", String, primary_key=True), Column("at", UtcTime, nullable=False))
 
+watches = Table(
+    "watches",
+    metadata,
+    Column("room", String, primary_key=True),
+    Column("playbook", String, nullable=False),
+    Column("message", String, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+)
+
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
