@@ -130,6 +130,7 @@ class Policy:
             capture=s.capture,
             kinds=self.kinds,
             pace=Pacer(self.budget),
+            logins=s.logins,
         )
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bot.domain.errors import ConfigError
-from bot.probes.base import BadParams
+from bot.probes.base import BadParams, Login
 from bot.probes.params import endpoint, literal, show
 from bot.probes.query_log import FORMATS
 from bot.probes.table import KINDS
@@ -57,6 +58,7 @@ class Settings:
     ca_file: Path | None = None
     capture: bool = False
     query_log: tuple[Path, str] | None = None
+    logins: Mapping[str, Login] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
 
 
@@ -100,7 +102,7 @@ class _File:
         return ConfigError(f"{self._path}: {key}: {reason}" if key else f"{self._path}: {reason}")
 
     def settings(self, value: Any) -> Settings:
-        known = ["allow", "public", "kinds", "resolvers", "source", "tls", "capture", "query_log", "budget"]
+        known = ["allow", "public", "kinds", "resolvers", "source", "tls", "capture", "query_log", "logins", "budget"]
         top = self._keys("", value, known)
         resolvers = self._resolvers(top.get("resolvers"))
         public = top.get("public", "allow")
@@ -119,6 +121,7 @@ class _File:
             ca_file=self._ca_file(top.get("tls")),
             capture=self._flag("capture", top.get("capture", False)),
             query_log=self._query_log(top.get("query_log")),
+            logins=self._logins(top.get("logins")),
             budget=self._budget(top.get("budget")),
         )
 
@@ -213,6 +216,43 @@ class _File:
         if form not in FORMATS:
             raise self._wrong("query_log.format", f"must be one of {', '.join(FORMATS)}, not {form!r}")
         return self._file("query_log.path", log.get("path")), form
+
+    def _logins(self, value: Any) -> dict[str, Login]:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            raise self._wrong("logins", "must be a mapping of names to logins")
+        return {str(name): self._login(f"logins.{name}", login) for name, login in value.items()}
+
+    def _login(self, key: str, value: Any) -> Login:
+        login = self._keys(key, value, ["kind", "for", "user", "secret_file", "secret_env"])
+        kinds = self._kinds(f"{key}.kind", login.get("kind"))
+        if kinds is None or len(kinds) != 1:
+            raise self._wrong(f"{key}.kind", "must be one kind of probe")
+        places = login.get("for")
+        endpoints = frozenset(str(place).rstrip("/") for place in (places if isinstance(places, list) else [places]))
+        if not places or not all("://" in place or ":" in place for place in endpoints):
+            raise self._wrong(f"{key}.for", 'must name where it may go: "10.0.0.5:3306" or "https://host[:port]"')
+        if any(place.startswith("http://") for place in endpoints):
+            raise self._wrong(f"{key}.for", "must be https: a password or token is not sent in the clear")
+        user = login.get("user", "")
+        if not isinstance(user, str):
+            raise self._wrong(f"{key}.user", "must be text")
+        return Login(kind=next(iter(kinds)), endpoints=endpoints, user=user, secret=self._secret(key, login))
+
+    def _secret(self, key: str, login: Mapping[str, Any]) -> str:
+        if ("secret_file" in login) == ("secret_env" in login):
+            raise self._wrong(key, "needs secret_file or secret_env, and not both")
+        if "secret_env" in login:
+            secret = os.environ.get(str(login["secret_env"]), "")
+            if not secret:
+                raise self._wrong(f"{key}.secret_env", f"{login['secret_env']} is not set")
+            return secret
+        path = self._file(f"{key}.secret_file", login["secret_file"])
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as exc:
+            raise self._wrong(f"{key}.secret_file", f"{path} cannot be read ({type(exc).__name__})") from exc
 
     def _budget(self, value: Any) -> Budget:
         limits = self._keys("budget", {} if value is None else value, list(Budget.__dataclass_fields__))

@@ -25,10 +25,16 @@ class Phase(StrEnum):
     API = "api"
     DB = "db"
     ICMP = "icmp"
+    PATH = "path"
+    CLOCK = "clock"
 
 
 class Failure(StrEnum):
-    """What went wrong. The part before the first underscore names the phase."""
+    """What went wrong. The part before the first underscore names the phase.
+
+    `db_unavailable` is a server that says "not now" (starting up, loading, read-only where it must not be),
+    `db_error` any other structured refusal; `clock_unsynchronised` a time server that knows no time itself.
+    """
 
     DNS_NXDOMAIN = "dns_nxdomain"
     DNS_SERVFAIL = "dns_servfail"
@@ -43,6 +49,8 @@ class Failure(StrEnum):
     HOST_UNREACHABLE = "host_unreachable"
     NETWORK_UNREACHABLE = "network_unreachable"
     PING_TIMEOUT = "ping_timeout"
+    MTU_BLACK_HOLE = "mtu_black_hole"
+    TRACE_UNREACHED = "trace_unreached"
     TLS_TIMEOUT = "tls_timeout"
     TLS_EXPIRED = "tls_expired"
     TLS_UNTRUSTED = "tls_untrusted"
@@ -62,7 +70,12 @@ class Failure(StrEnum):
     API_ERROR = "api_error"
     DB_TOO_MANY_CONNECTIONS = "db_too_many_connections"
     DB_AUTH = "db_auth"
+    DB_TIMEOUT = "db_timeout"
+    DB_UNAVAILABLE = "db_unavailable"
+    DB_ERROR = "db_error"
     DB_PROTOCOL = "db_protocol"
+    CLOCK_TIMEOUT = "clock_timeout"
+    CLOCK_UNSYNCHRONISED = "clock_unsynchronised"
     AGENT_LOST = "agent_lost"
     AGENT_OVERLOADED = "agent_overloaded"
     AGENT_ERROR = "agent_error"
@@ -86,10 +99,13 @@ _PREFIXES = (
     ("host_", Phase.TCP),
     ("network_", Phase.TCP),
     ("ping_", Phase.ICMP),
+    ("mtu_", Phase.PATH),
+    ("trace_", Phase.PATH),
     ("tls_", Phase.TLS),
     ("http_", Phase.HTTP),
     ("api_", Phase.API),
     ("db_", Phase.DB),
+    ("clock_", Phase.CLOCK),
 )
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes.base import BadParams, Credential, ProbeContext, failed
+from bot.probes.base import BadParams, Credential, Probe, ProbeContext, failed
 from bot.probes.exchange import Exchange, Repeat, Reply, repeated, series
 from bot.probes.params import Reader
 from bot.probes.tries import Try, summarise
@@ -21,19 +22,23 @@ _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}")
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+def prepare(params: Mapping[str, Json]) -> Probe:
     """Call `tries` times. timings_ms as http. detail: as http, with signed, code, message, request_id."""
     read = Reader(params)
     name = read.choice("vendor", VENDORS)
     signed, call = read.flag("signed", False), _call(read)
     wanted = repeated(read, spacing_ms=200)
     read.done()
-    vendor, credential = VENDORS[name], ctx.credentials.get(name)
     if signed:
-        _harmless(call, vendor)
-        if credential is None:
-            return failed(Failure.NO_CREDENTIAL, vendor=name, signed=True, reason=f"no key for {name} on this agent")
-    return await _calls(call, vendor, credential if signed else None, ctx, wanted)
+        _harmless(call, VENDORS[name])
+    return partial(_run, name, call, signed, wanted)
+
+
+async def _run(name: str, call: Call, signed: bool, wanted: Repeat, ctx: ProbeContext) -> Outcome:
+    credential = ctx.credentials.get(name) if signed else None
+    if signed and credential is None:
+        return failed(Failure.NO_CREDENTIAL, vendor=name, signed=True, reason=f"no key for {name} on this agent")
+    return await _calls(call, VENDORS[name], credential, ctx, wanted)
 
 
 def _call(read: Reader) -> Call:

@@ -1,7 +1,9 @@
 """What every probe gets and gives: a context of what it may use, and an Outcome.
 
-A probe raises only when it could not run at all (BadParams, Denied); everything it learned about the
-target, good or bad, is an Outcome. Observations are kept raw here and judged in `bot.diagnosis`.
+A kind of probe is a function `prepare(params) -> Probe`: it reads the parameters, without I/O, so that the hub
+can refuse what an agent would refuse. The Probe it returns does the work. It raises only when it could not run at
+all (BadParams, Denied); everything it learned about the target, good or bad, is an Outcome. Observations are kept
+raw here and judged in `bot.diagnosis`.
 """
 
 from __future__ import annotations
@@ -57,6 +59,20 @@ class Credential:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Login:
+    """A name and password or token of the policy file, for one kind of probe and for nobody but `endpoints`.
+
+    An endpoint is "host:port" for a database and "https://host[:port]" for an HTTP service, where the host is
+    spelled as the probe's own parameter spells it; the hub can choose among logins, and never redirect one.
+    """
+
+    kind: str
+    endpoints: frozenset[str]
+    user: str = ""
+    secret: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeContext:
     """What a probe may use.
 
@@ -77,9 +93,24 @@ class ProbeContext:
     capture: bool = False
     kinds: frozenset[str] | None = None
     pace: Pace | None = None
+    logins: Mapping[str, Login] = field(default_factory=dict)
+
+    def login(self, name: str, kind: str, endpoint: str) -> Login:
+        """The login of that name, if it is meant for this kind and endpoint. Raises Denied."""
+        login = self.logins.get(name)
+        if login is None:
+            raise Denied(
+                f"login {name[:40]!r} is not in the agent's policy; known are {', '.join(self.logins) or 'none'}"
+            )
+        if login.kind != kind or endpoint not in login.endpoints:
+            where = ", ".join(sorted(login.endpoints))
+            raise Denied(f"login {name[:40]!r} is for {login.kind} at {where}, not for {kind} at {endpoint[:200]}")
+        return login
 
 
-ProbeFunction = Callable[[Mapping[str, Json], ProbeContext], Awaitable[Outcome]]
+Probe = Callable[[ProbeContext], Awaitable[Outcome]]
+Prepare = Callable[[Mapping[str, Json]], Probe]
+"""Reads the parameters of one kind. Raises BadParams."""
 
 
 def failed(

@@ -52,7 +52,9 @@ _TIMEOUTS = {
     Phase.TCP: Failure.TCP_TIMEOUT,
     Phase.TLS: Failure.TLS_TIMEOUT,
     Phase.ICMP: Failure.PING_TIMEOUT,
-    Phase.DB: Failure.TCP_TIMEOUT,
+    Phase.DB: Failure.DB_TIMEOUT,
+    Phase.PATH: Failure.TRACE_UNREACHED,
+    Phase.CLOCK: Failure.CLOCK_TIMEOUT,
 }
 _BROKEN = {
     Phase.DNS: Failure.DNS_UNREACHABLE,

@@ -6,12 +6,13 @@ import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from bot.domain.failure import Failure, Phase
 from bot.domain.probe import Json, Outcome
 from bot.probes import dns_message, names
-from bot.probes.base import BadParams, ProbeContext
+from bot.probes.base import BadParams, Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
 from bot.probes.dns_message import Answer, Question
 from bot.probes.names import Resolver
@@ -65,15 +66,22 @@ def plan(params: Mapping[str, Json]) -> Plan:
     return read_plan
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+def prepare(params: Mapping[str, Json]) -> Probe:
     """Ask `tries` times; ok when 95 % got NOERROR and an answer. With `nonce`, any authoritative "no" is an answer.
 
     detail: tries, ok, timeouts, low, high, p50_ms, p95_ms, rcodes, failures, answers, resolvers, by_resolver, each.
     """
     wanted = plan(params)
+    asked = dns_message.question(wanted.name, wanted.type)
+    return partial(_run, wanted, asked)
+
+
+async def _run(wanted: Plan, asked: Question, ctx: ProbeContext) -> Outcome:
     # One random name for the whole probe: providers punish random names, and one is enough to get past a cache.
-    name = f"{secrets.token_hex(6)}.{wanted.name}" if wanted.nonce else wanted.name
-    asked = dns_message.question(name, wanted.type)
+    name = wanted.name
+    if wanted.nonce:
+        name = f"{secrets.token_hex(6)}.{wanted.name}"
+        asked = dns_message.question(name, wanted.type)
     servers = names.resolvers(wanted.servers, wanted.proto, ctx)
     if any(not s.address for s in servers) and wanted.type not in _FAMILIES:
         raise BadParams("type must be A or AAAA where the host's own library is asked")

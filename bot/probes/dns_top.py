@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes import query_log
-from bot.probes.base import ProbeContext, failed
+from bot.probes.base import Probe, ProbeContext, failed
 from bot.probes.params import Reader
 from bot.probes.query_log import Line
 
@@ -67,13 +68,17 @@ class Tally:
         ]
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+def prepare(params: Mapping[str, Json]) -> Probe:
     """Watch for `seconds`. detail: qps, seconds, source, clients (top 10). Nothing is sent."""
     read = Reader(params)
     seconds = read.integer("seconds", 3, low=1, high=15)
     wanted = read.choice("source", ("auto", "capture", "query_log"), "auto")
     port = read.port(default=53)
     read.done()
+    return partial(_run, seconds, wanted, port)
+
+
+async def _run(seconds: int, wanted: str, port: int, ctx: ProbeContext) -> Outcome:
     lacking: list[str] = []
     # The log of a resolver knows all of its clients, a capture only those that pass this machine.
     for source in ("query_log", "capture") if wanted == "auto" else (wanted,):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes.base import ProbeContext
-from bot.probes.exchange import Exchange, Reply, Request, repeated, series
+from bot.probes.base import Probe, ProbeContext
+from bot.probes.exchange import Exchange, Repeat, Reply, Request, repeated, series
 from bot.probes.params import Reader
 from bot.probes.tries import Try, summarise
 
@@ -23,7 +24,7 @@ class Expected:
     body: str = ""
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+def prepare(params: Mapping[str, Json]) -> Probe:
     """Ask `tries` times. timings_ms: dns (by name only), tcp, tls, first_byte, total.
 
     detail: tries, ok, failures, status, address, date_skew_ms, body_head, location, certificate, reason, each.
@@ -37,7 +38,10 @@ async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
     expected = Expected(statuses=read.statuses("expect_status"), body=read.text("expect_body", ""))
     wanted = repeated(read)
     read.done()
+    return partial(_run, request, expected, wanted)
 
+
+async def _run(request: Request, expected: Expected, wanted: Repeat, ctx: ProbeContext) -> Outcome:
     def come_to(found: Exchange) -> Try:
         return found.judged(judge(found.reply, expected) if found.reply else None)
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes.base import ProbeContext
-from bot.probes.exchange import Exchange, Reply, Request, repeated, series
+from bot.probes.base import Probe, ProbeContext
+from bot.probes.exchange import Exchange, Repeat, Reply, Request, repeated, series
 from bot.probes.params import Reader
 from bot.probes.tries import Try, summarise
 
@@ -16,14 +17,17 @@ MARKS = {"cos": ("x-cos-request-id", "x-cos-trace-id"), "s3": ("x-amz-request-id
 CODES = {"cos": "x-cos-error-code", "s3": "x-amz-error-code"}
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+def prepare(params: Mapping[str, Json]) -> Probe:
     """HEAD `tries` times. timings_ms as http. detail: as http, with `code`, the vendor's own where it gives one."""
     read = Reader(params)
     vendor = read.choice("vendor", MARKS)
     request = Request(url=read.url(), method="HEAD", address=read.optional_address())
     wanted = repeated(read)
     read.done()
+    return partial(_run, vendor, request, wanted)
 
+
+async def _run(vendor: str, request: Request, wanted: Repeat, ctx: ProbeContext) -> Outcome:
     def come_to(found: Exchange) -> Try:
         return found.judged(judge(found.reply, vendor) if found.reply else None)
 

@@ -7,12 +7,13 @@ import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import fmean, pstdev
 
 from bot.domain.failure import Failure, Phase
 from bot.domain.probe import Json, Outcome
 from bot.probes import dial, tcp
-from bot.probes.base import ProbeContext, failed
+from bot.probes.base import Probe, ProbeContext, failed
 from bot.probes.classify import CAUGHT, LocalError, classify
 from bot.probes.params import Reader
 from bot.probes.tries import Try, spaced, summarise
@@ -32,28 +33,48 @@ class Echo:
 _ECHO = {socket.AF_INET: Echo(8, 0, socket.IPPROTO_ICMP), socket.AF_INET6: Echo(128, 129, socket.IPPROTO_ICMPV6)}
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan:
+    """The parameters, read."""
+
+    address: str
+    port: int
+    method: str
+    tries: int
+    spacing_s: float
+    timeout_s: float
+
+
+def prepare(params: Mapping[str, Json]) -> Probe:
     """Ping `tries` times. timings_ms: rtt (the median).
 
     detail: method (icmp, icmp_raw or tcp), tries, ok, loss, min_ms, avg_ms, max_ms, mdev_ms, failures, each.
     """
     read = Reader(params)
-    address, port = read.address(), read.port(default=443)
-    method = read.choice("method", ("auto", "icmp", "tcp"), "auto")
-    tries = read.integer("tries", 5, low=1, high=50)
-    spacing_s = read.seconds("spacing_ms", 200, low=0)
-    timeout_s = read.seconds("timeout_ms", 1500)
+    wanted = Plan(
+        address=read.address(),
+        port=read.port(default=443),
+        method=read.choice("method", ("auto", "icmp", "tcp"), "auto"),
+        tries=read.integer("tries", 5, low=1, high=50),
+        spacing_s=read.seconds("spacing_ms", 200, low=0),
+        timeout_s=read.seconds("timeout_ms", 1500),
+    )
     read.done()
-    used = _method(method, address, ctx)
+    return partial(_run, wanted)
+
+
+async def _run(wanted: Plan, ctx: ProbeContext) -> Outcome:
+    address, port = wanted.address, wanted.port
+    used = _method(wanted.method, address, ctx)
     if used is None:
         return failed(Failure.NOT_PERMITTED, reason="this agent may open neither a datagram nor a raw ICMP socket")
 
     async def one(_: int) -> Try:
         if used == "tcp":
-            return _as_ping(await tcp.one("ping", address, port, ctx, timeout_s))
-        return await _echo(address, used == "icmp_raw", ctx, timeout_s)
+            return _as_ping(await tcp.one("ping", address, port, ctx, wanted.timeout_s))
+        return await _echo(address, used == "icmp_raw", ctx, wanted.timeout_s)
 
-    results = await spaced(tries, spacing_s, one)
+    results = await spaced(wanted.tries, wanted.spacing_s, one)
     extra = {"port": port} if used == "tcp" else {}
     return _with_times(summarise(results, address=address, method=used, **extra), results)
 

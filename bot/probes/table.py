@@ -9,25 +9,33 @@ from collections.abc import Mapping
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes import api, dns, dns_top, http, object_store, ping, tcp, tls
-from bot.probes.base import BadParams, Denied, ProbeContext, ProbeFunction, failed
+from bot.probes.base import BadParams, Denied, Prepare, ProbeContext, failed
 
-KINDS: dict[str, ProbeFunction] = {
-    "dns": dns.probe,
-    "tcp": tcp.probe,
-    "tls": tls.probe,
-    "http": http.probe,
-    "ping": ping.probe,
-    "api": api.probe,
-    "object_store": object_store.probe,
-    "dns_top": dns_top.probe,
+KINDS: dict[str, Prepare] = {
+    "dns": dns.prepare,
+    "tcp": tcp.prepare,
+    "tls": tls.prepare,
+    "http": http.prepare,
+    "ping": ping.prepare,
+    "api": api.prepare,
+    "object_store": object_store.prepare,
+    "dns_top": dns_top.prepare,
 }
 _log = logging.getLogger(__name__)
 
 
+def check(kind: str, params: Mapping[str, Json]) -> None:
+    """What the hub refuses before it sends anything: an unknown kind, a parameter that is wrong. Raises BadParams."""
+    prepare = KINDS.get(kind)
+    if prepare is None:
+        raise BadParams(f"there is no probe of kind {kind[:40]!r}; there are {', '.join(KINDS)}")
+    prepare(params)
+
+
 async def run(kind: str, params: Mapping[str, Json], ctx: ProbeContext, timeout_s: float) -> Outcome:
     """Run one probe; whatever happens is an Outcome (only cancellation passes through)."""
-    function = KINDS.get(kind)
-    if function is None:
+    prepare = KINDS.get(kind)
+    if prepare is None:
         return failed(Failure.UNSUPPORTED, reason=f"this agent knows no probe of kind {kind[:40]!r}")
     if ctx.kinds is not None and kind not in ctx.kinds:
         return failed(Failure.POLICY_DENIED, reason=f"the agent's policy permits only {', '.join(sorted(ctx.kinds))}")
@@ -35,7 +43,7 @@ async def run(kind: str, params: Mapping[str, Json], ctx: ProbeContext, timeout_
         return failed(Failure.AGENT_OVERLOADED, reason="the agent's budget of probes per second is used up")
     try:
         async with asyncio.timeout(timeout_s):
-            return await function(params, ctx)
+            return await prepare(params)(ctx)
     except Denied as exc:
         return failed(Failure.POLICY_DENIED, reason=str(exc))
     except BadParams as exc:

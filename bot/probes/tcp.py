@@ -7,17 +7,18 @@ import contextlib
 import time
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from bot.domain.failure import Phase
 from bot.domain.probe import Json, Outcome
 from bot.probes import dial
-from bot.probes.base import ProbeContext
+from bot.probes.base import Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
 from bot.probes.params import Reader
 from bot.probes.tries import Try, spaced, summarise
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+def prepare(params: Mapping[str, Json]) -> Probe:
     """Connect `tries` times. timings_ms: tcp. detail: tries, ok, failures, address, port, retransmits, each."""
     read = Reader(params)
     address, port = read.address(), read.port()
@@ -25,6 +26,10 @@ async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
     spacing_s = read.seconds("spacing_ms", 100, low=0)
     timeout_s = read.seconds("timeout_ms", 2000)
     read.done()
+    return partial(_run, address, port, tries, spacing_s, timeout_s)
+
+
+async def _run(address: str, port: int, tries: int, spacing_s: float, timeout_s: float, ctx: ProbeContext) -> Outcome:
     results = await spaced(tries, spacing_s, lambda _: one("tcp", address, port, ctx, timeout_s))
     outcome = summarise(results, address=address, port=port)
     retransmits = sum(int(t.row.get("retransmits", 0)) for t in results)

@@ -7,24 +7,29 @@ import contextlib
 import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 
 from bot.domain.failure import Phase
 from bot.domain.probe import Json, Outcome
 from bot.probes import certificate, dial
-from bot.probes.base import ProbeContext, failed
+from bot.probes.base import Probe, ProbeContext, failed
 from bot.probes.classify import CAUGHT, classify
 from bot.probes.params import Reader
 from bot.probes.stream import Tls, trusting
 from bot.probes.trace import Trace
 
 
-async def probe(params: Mapping[str, Json], ctx: ProbeContext) -> Outcome:
+def prepare(params: Mapping[str, Json]) -> Probe:
     """Connect and shake hands. timings_ms: tcp, tls. detail: certificate, version, cipher; reason on failure."""
     read = Reader(params)
     address, port = read.address(), read.port(default=443)
     sni = read.text("sni", address, limit=253)
     timeout_s = read.seconds("timeout_ms", 4000)
     read.done()
+    return partial(_run, address, port, sni, timeout_s)
+
+
+async def _run(address: str, port: int, sni: str, timeout_s: float, ctx: ProbeContext) -> Outcome:
     trusted, trace = trusting(ctx.ca_file), Trace()
     detail: dict[str, Json] = {"tries": 1, "address": address, "port": port, "sni": sni}
     try:
