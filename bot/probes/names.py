@@ -16,7 +16,7 @@ from bot.probes import dial, dns_message
 from bot.probes.base import BadParams, ProbeContext
 from bot.probes.classify import Classified
 from bot.probes.dns_message import Answer, Question
-from bot.probes.params import endpoint, show
+from bot.probes.params import Place, endpoint, show
 from bot.probes.stream import Plain, Stream, Tls, trusting
 
 PORTS = {"udp": 53, "tcp": 53, "dot": 853}
@@ -186,3 +186,13 @@ async def lookup(host: str, ctx: ProbeContext, timeout_s: float, *, turn: int = 
     if failure or not answer.addresses:
         raise Classified(failure or Failure.DNS_NO_ANSWER)
     return tuple(sorted(answer.addresses, key=lambda a: ":" in a))
+
+
+async def located(place: Place, ctx: ProbeContext, timeout_s: float) -> tuple[str, float | None]:
+    """(address, ms of the lookup or None where there was none). Raises what `lookup` raises, and TimeoutError."""
+    if place.address is not None:
+        return place.address, None
+    began = time.perf_counter()
+    async with asyncio.timeout(timeout_s):
+        found = await lookup(place.host, ctx, timeout_s)
+    return found[0], (time.perf_counter() - began) * 1000

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from bot.domain.probe import Json
 from bot.probes.base import BadParams
+
+_NAME = re.compile(r"(?=[^A-Za-z_]*[A-Za-z_])(?!0[xX])[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+"""A host name in ASCII with at least one letter, lest a number in some spelling of an address passes for a name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +30,17 @@ class Url:
         host = f"[{self.host}]" if ":" in self.host else self.host
         default = 443 if self.scheme == "https" else 80
         return host if self.port == default else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where to dial: an address, or a host whose name the agent itself resolves first."""
+
+    address: str | None
+    host: str
+
+    def __str__(self) -> str:
+        return self.host or self.address or ""
 
 
 class Reader:
@@ -96,6 +111,21 @@ class Reader:
     def optional_address(self, name: str = "address") -> str | None:
         """An IP literal, or None when it is not given."""
         return self.address(name) if self.given(name) else None
+
+    def place(self) -> Place:
+        """`address` (an IP literal: DNS is out of the path) or `host` (a name, or a literal all the same)."""
+        if self.given("address") == self.given("host"):
+            raise BadParams("give either address (an IP address) or host (a name), and not both")
+        if self.given("address"):
+            return Place(self.address(), "")
+        host = self.text("host", limit=253)
+        try:
+            return Place(literal(host, "host"), host)
+        except BadParams:
+            pass
+        if not _NAME.fullmatch(host):
+            raise BadParams(f"host must be a DNS name or an IP address, not {host[:80]!r}")
+        return Place(None, host)
 
     def port(self, name: str = "port", default: int | None = None) -> int:
         """A port number."""
