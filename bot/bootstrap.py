@@ -9,6 +9,7 @@ import hmac
 import json
 import logging
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -20,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from bot.adapters.agent_hub import AgentHub
+from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.adapters.config import Config, PagerConfig
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
@@ -31,6 +32,7 @@ from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callba
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.store import SqlStore
 from bot.adapters.web import Links, ReadCallback, make_app
+from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
 from bot.app.page import phone_reported
 from bot.app.parts import Parts
@@ -42,6 +44,7 @@ from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
 from bot.domain.webhooks import BadSignature
+from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
 
 log = logging.getLogger("warroom")
@@ -73,16 +76,16 @@ class Bot:
         self.config = config
         self._store = store
         self._server: uvicorn.Server | None = None
-        self.hub = AgentHub(
-            token=config.agent_token, signer=kept.signer, known=kept.agents, on_change=self._agents_changed
-        )
+        clock = SystemClock()
+        gate = Gate(store, clock, shared_token=config.agent_token, secret=kept.derived("invitations"))
+        self._gate = gate
+        self.hub = AgentDesk(signer=kept.signer, door=gate, known=kept.agents, on_change=self._agents_changed)
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
         self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
-        clock = SystemClock()
         self.deliverer = Deliverer(store, chat, self._pagers, clock)
         self.parts = Parts(
             store=store,
@@ -102,11 +105,11 @@ class Bot:
             wake=self.deliverer.wake,
             callback_url=f"{config.url}/hooks/phone/",
         )
-        self.service = Service(self.parts, read_playbook=read_playbook)
+        self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
             service=self.service,
             api_token=config.api_token,
-            routes=[*self.hub.routes(), *self._console(lab)],
+            routes=[*websocket_routes(self.hub), *self._console(lab)],
             callbacks={p.name: _reader(p) for p in config.pagers},
             phone_reported=self._phone,
             links=links,
@@ -152,12 +155,16 @@ class Bot:
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
+        await self._gate.load()
         await self.service.prepare()
         stop = asyncio.Event()
         delivering = asyncio.create_task(self.deliverer.run(stop))
+        nats = asyncio.create_task(self._nats())
         try:
             yield
         finally:
+            nats.cancel()
+            await asyncio.wait([nats], timeout=3)
             self.platform.close()
             await self.parts.jobs.close()
             stop.set()
@@ -166,6 +173,18 @@ class Bot:
             for pager in self._pagers:
                 await pager.close()
             await self._store.close()
+
+    async def _nats(self) -> None:
+        """Be a hub on NATS as well, where the configuration names one."""
+        config = self.config
+        if config.nats is None:
+            return
+        from bot.adapters.agents.nats import NatsAddress, NatsHub
+
+        tls = ssl.create_default_context(cafile=config.nats_ca_file or None) if config.nats.scheme == "tls" else None
+        subjects = Subjects(config.nats_prefix)
+        address = NatsAddress(server=config.nats, login=config.nats_login, subjects=subjects, tls=tls)
+        await NatsHub(self.hub, address).run()
 
     def _console(self, lab: Sequence[Route]) -> Sequence[Any]:
         parts, host = self.parts, self.config.host

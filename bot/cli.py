@@ -27,10 +27,12 @@ exit status: 0 done, 1 the thing asked for failed, 2 wrong use
 """
 
 AGENT_EPILOG = """\
-The token comes from WARROOM_AGENT_TOKEN (or the file WARROOM_AGENT_TOKEN_FILE names). Vendor keys for signed
-read-only calls come from WARROOM_TENCENT_SECRET_ID and WARROOM_TENCENT_SECRET_KEY (or ..._FILE); they never
-leave the agent. Without --policy an agent touches public addresses only, captures nothing, and never reaches
-metadata services. A hub with a private CA: WARROOM_HUB_CA_FILE.
+The token comes from WARROOM_AGENT_TOKEN (or the file WARROOM_AGENT_TOKEN_FILE names): the bot's shared one, or a
+single-use one of `warroom agent enroll`. Once enrolled, the agent is known by the key it keeps under --state.
+NATS takes its login from WARROOM_NATS_CREDS_FILE, or WARROOM_NATS_USER and WARROOM_NATS_PASSWORD, or
+WARROOM_NATS_TOKEN. Vendor keys for signed read-only calls come from WARROOM_TENCENT_SECRET_ID and
+WARROOM_TENCENT_SECRET_KEY (or ..._FILE); they never leave the agent. Without --policy an agent touches public
+addresses only, captures nothing, and never reaches metadata services. A hub with a private CA: WARROOM_HUB_CA_FILE.
 
 examples:
   warroom agent --hub wss://warroom.example --name sh-vm-1 --region shanghai --vantage vm --env prod
@@ -38,10 +40,22 @@ examples:
 """
 
 
+ENROLL_EPILOG = """\
+token: WARROOM_API_TOKEN. Without WARROOM_AGENT_TOKEN on the bot this is the only way in; with it, the shared token
+lets any new agent in.
+
+examples:
+  WARROOM_AGENT_TOKEN=$(warroom agent enroll --name sh-vm-1) warroom agent --hub wss://... --name sh-vm-1 ...
+  warroom agent enroll --name sh-vm-1 --forget
+"""
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
-    parser = _parser()
-    args = parser.parse_args(argv)
+    words = list(sys.argv[1:] if argv is None else argv)
+    # `agent enroll` is a command of its own: `agent` itself takes options only, and they are required.
+    parser = _enroll_parser() if words[:2] == ["agent", "enroll"] else _parser()
+    args = parser.parse_args(words[2:] if words[:2] == ["agent", "enroll"] else words)
     if not hasattr(args, "run"):
         parser.print_help()
         raise SystemExit(WRONG_USE)
@@ -162,7 +176,7 @@ async def _serving(path: Path | None) -> int:
     for name in config.not_built:
         _say(f"{name} is configured, but this version has no {name} adapter yet; the console and the API work")
     if not config.agent_token:
-        _say("WARROOM_AGENT_TOKEN is not set: no agent can connect")
+        _say("WARROOM_AGENT_TOKEN is not set: each new agent needs a token of its own, from `warroom agent enroll`")
     if not config.api_token:
         _say("WARROOM_API_TOKEN is not set: the API refuses everybody; the console opens with the link below only")
 
@@ -196,7 +210,7 @@ def _agent(commands: Commands) -> None:
     parser = _add(
         commands, "agent", "A vantage point: dials out to the bot and probes within its policy.", run, AGENT_EPILOG
     )
-    parser.add_argument("--hub", required=True, metavar="URL", help="wss://bot[:port] or ws://bot[:port]")
+    parser.add_argument("--hub", required=True, metavar="URL", help="wss://bot[:port], ws://bot[:port] or nats://host")
     parser.add_argument("--name", required=True, help="unique name, shown in the matrix")
     parser.add_argument("--region", required=True, help="cloud region or site")
     parser.add_argument("--vantage", required=True, metavar="pod|vm|vm2|outside|...", help="from where it looks")
@@ -205,6 +219,29 @@ def _agent(commands: Commands) -> None:
     parser.add_argument("--cluster", default="", help="Kubernetes cluster, for pods")
     parser.add_argument("--policy", type=Path, metavar="FILE", help="what this agent may touch (YAML)")
     parser.add_argument("--state", type=Path, metavar="FOLDER", help="where its own key is kept")
+
+
+def _enroll_parser() -> argparse.ArgumentParser:
+    def run(args: argparse.Namespace) -> int:
+        from bot.remote import enroll, forget
+
+        if args.forget:
+            return forget(args.name, server=args.server)
+        return enroll(args.name, ttl=args.ttl, server=args.server, as_json=args.format == "json")
+
+    parser = argparse.ArgumentParser(
+        prog="warroom agent enroll",
+        description="Mint a single-use token with which one agent enrols; afterwards it is known by its own key.",
+        epilog=ENROLL_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--name", required=True, help="the agent the token is for")
+    parser.add_argument("--ttl", default="1h", metavar="TIME", help="how long it may be used: 30m, 1h, 7d (default 1h)")
+    parser.add_argument("--forget", action="store_true", help="instead, take the agent's key away: it must enrol anew")
+    _format(parser)
+    _remote(parser)
+    parser.set_defaults(run=run, verbose=False)
+    return parser
 
 
 def _run(work: Coroutine[Any, Any, Any]) -> Any:

@@ -41,8 +41,9 @@ async def doctor(path: Path | None) -> int:
             "WARROOM_API_TOKEN: " + ("set" if config.api_token else "not set; API and sign-in need it"),
         ),
         (
-            bool(config.agent_token),
-            "WARROOM_AGENT_TOKEN: " + ("set" if config.agent_token else "not set; no agent can connect"),
+            True,
+            "WARROOM_AGENT_TOKEN: "
+            + ("set" if config.agent_token else "not set; each new agent needs a token of `warroom agent enroll`"),
         ),
         (True, "phones: " + (", ".join(p.name for p in config.pagers) or "none configured; /page cannot call anybody")),
         _callbacks(config),

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -41,6 +42,10 @@ class Remote:
         """POST JSON, get JSON. Raises RemoteError."""
         return self._call("POST", path, json=body)
 
+    def delete(self, path: str) -> None:
+        """DELETE. Raises RemoteError."""
+        self._call("DELETE", path)
+
     def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         try:
             answer = self._client.request(method, path, **kwargs)
@@ -53,8 +58,35 @@ class Remote:
                 f"no bot at {self._url} ({exc}); start one with `warroom serve`, or name it with --server URL"
             ) from exc
         if answer.is_success:
-            return answer.json()
+            return answer.json() if answer.content else None
         raise RemoteError(_reason(answer))
+
+
+def enroll(name: str, *, ttl: str, server: str, as_json: bool) -> int:
+    """`warroom agent enroll`: the token alone on stdout, so that a script can take it."""
+    asked = {"name": name, "ttl_s": _seconds(ttl), "user": os.environ.get("USER", "cli")}
+    minted = Remote(server).post("/api/v1/agents/invitations", asked)
+    if as_json:
+        print(json.dumps(minted, ensure_ascii=False))
+    else:
+        print(minted["token"])
+        print(f"for {minted['name']}, once, until {minted['expires_at']}", file=sys.stderr)
+    return DONE
+
+
+def forget(name: str, *, server: str) -> int:
+    """`warroom agent enroll --forget`."""
+    Remote(server).delete(f"/api/v1/agents/{quote(name, safe='')}")
+    print(f"{name} is forgotten; it must enrol anew", file=sys.stderr)
+    return DONE
+
+
+def _seconds(ttl: str) -> float:
+    number, unit = ttl[:-1], ttl[-1:]
+    try:
+        return float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    except (ValueError, KeyError) as exc:
+        raise ConfigError(f"--ttl {ttl!r} must read like 30m, 1h or 7d") from exc
 
 
 def diag(playbook: str, options: Sequence[str], *, server: str, timeout_s: float, as_json: bool) -> int:

@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
 from bot.domain.text import Lang
+from bot.wire.nats import PREFIX, NatsLogin, Server, server
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
     "server": ("listen", "public_url", "language", "timezone"),
     "database": ("url",),
-    "agents": ("nats_url",),
+    "agents": ("nats_url", "nats_prefix"),
     "paths": ("playbooks",),
     "slack": ("mode", "api_url"),
     "wecom": ("corp_id", "agent_id", "api_url", "bot_id", "bot_mode", "bot_url", "bot_name"),
@@ -70,6 +71,11 @@ class Config:
     vendors: Mapping[str, str] = field(default_factory=dict)
     api_token: str = field(default="", repr=False)
     agent_token: str = field(default="", repr=False)
+    nats: Server | None = None
+    """NATS for agents that use it, beside the WebSocket."""
+    nats_login: NatsLogin = field(default_factory=NatsLogin)
+    nats_prefix: str = PREFIX
+    nats_ca_file: str = ""
     not_built: tuple[str, ...] = ()
     """Platforms that are configured and that this version does not have."""
 
@@ -81,7 +87,8 @@ class Config:
 
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
-        return tuple(filter(None, (self.api_token, self.agent_token, *(p.secret for p in self.pagers))))
+        nats = (self.nats_login.password, self.nats_login.token)
+        return tuple(filter(None, (self.api_token, self.agent_token, *nats, *(p.secret for p in self.pagers))))
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -113,8 +120,17 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         },
         api_token=secret("API_TOKEN", environ),
         agent_token=secret("AGENT_TOKEN", environ),
+        nats=server(url, "agents.nats_url") if (url := value("agents", "nats_url")) else None,
+        nats_login=_nats_login(environ),
+        nats_prefix=value("agents", "nats_prefix", PREFIX) or PREFIX,
+        nats_ca_file=environ.get("WARROOM_NATS_CA_FILE", ""),
         not_built=_platforms(value, environ),
     )
+
+
+def _nats_login(environ: Mapping[str, str]) -> NatsLogin:
+    given = {key: secret(f"NATS_{key}", environ) for key in ("USER", "PASSWORD", "TOKEN")}
+    return NatsLogin.read({**given, "CREDS_FILE": environ.get("WARROOM_NATS_CREDS_FILE", "")})
 
 
 def _check_keys(table: Mapping[str, Any], path: Path | None) -> None:

@@ -56,6 +56,14 @@ class CommandRequest(BaseModel):
     lang: str = ""
 
 
+class InvitationRequest(BaseModel):
+    """A single-use token for one agent."""
+
+    name: str = Field(max_length=80)
+    ttl_s: float = 3600.0
+    user: str = Field(default="api", max_length=80)
+
+
 class Links:
     """Signed one-time links that acknowledge a page."""
 
@@ -96,7 +104,9 @@ def make_app(
     )
     _errors(app)
     _health(app, service)
-    _api(app, service, api_token)
+    guarded = _guard(api_token)
+    _api(app, service, guarded)
+    _agents_api(app, service, guarded)
     _hooks(app, callbacks, phone_reported)
     _ack_links(app, links, phone_reported)
     app.router.routes.extend(routes)
@@ -177,15 +187,19 @@ def _health(app: FastAPI, service: Service) -> None:
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 
-def _api(app: FastAPI, service: Service, api_token: str) -> None:
+def _guard(api_token: str) -> Sequence[Any]:
+    """What every path of the API depends on: the bearer token."""
+
     async def allowed(shown: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
         given = shown.credentials if shown else ""
         if not api_token or not hmac.compare_digest(given.encode(), api_token.encode()):
             why = "a bearer token is needed: set WARROOM_API_TOKEN to the bot's"
             raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
 
-    guarded = [Depends(allowed)]
+    return [Depends(allowed)]
 
+
+def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
     @app.post("/api/v1/diag", status_code=202, dependencies=guarded)
     async def diag(asked: DiagRequest) -> dict[str, Any]:
         """Start a run; follow it under /api/v1/runs/{id}."""
@@ -208,14 +222,6 @@ def _api(app: FastAPI, service: Service, api_token: str) -> None:
         lang = lang_of(asked.lang) if asked.lang else None
         return await service.command(asked.text, user=asked.user, room=asked.room, lang=lang)
 
-    @app.get("/api/v1/agents", dependencies=guarded)
-    async def agents() -> list[dict[str, Any]]:
-        """Every agent known."""
-        return [
-            {**a.to_json(), "version": a.version, "last_seen": a.last_seen.isoformat() if a.last_seen else None}
-            for a in service.agents()
-        ]
-
     @app.get("/api/v1/incidents", dependencies=guarded)
     async def incidents() -> list[dict[str, Any]]:
         """Every incident, newest first."""
@@ -229,6 +235,35 @@ def _api(app: FastAPI, service: Service, api_token: str) -> None:
             raise HTTPException(404, f"no incident {incident}")
         entries = await service.timeline(room=None, incident=found.id)
         return [_entry(e, service.lang) for e in entries]
+
+
+def _agents_api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
+    @app.get("/api/v1/agents", dependencies=guarded)
+    async def agents() -> list[dict[str, Any]]:
+        """Every agent known."""
+        return [
+            {
+                **a.to_json(),
+                "version": a.version,
+                "last_seen": a.last_seen.isoformat() if a.last_seen else None,
+                "lag_ms": a.lag_ms,
+                "clock_ms": a.clock_ms,
+                "lacks": list(a.lacks),
+            }
+            for a in service.agents()
+        ]
+
+    @app.post("/api/v1/agents/invitations", status_code=201, dependencies=guarded)
+    async def invite(asked: InvitationRequest) -> dict[str, Any]:
+        """Mint a single-use token for one agent: {"token", "name", "expires_at"}. It is shown this once."""
+        return await service.invite(asked.name, ttl_s=asked.ttl_s, user=asked.user)
+
+    @app.delete("/api/v1/agents/{name}", status_code=204, dependencies=guarded)
+    async def forget(name: str) -> Response:
+        """Take an agent's key away: it must enrol anew."""
+        if not await service.forget_agent(name):
+            raise HTTPException(404, f"no agent {name}")
+        return Response(status_code=204)
 
 
 def _hooks(

@@ -17,9 +17,14 @@ def default_folder() -> Path:
     return Path(base) / "warroom"
 
 
+def file_name(name: str) -> str:
+    """An agent's name as part of a file's."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)
+
+
 def own_key(name: str, folder: Path) -> Signer:
     """The key of this agent, made on first use. Where no file can be kept it lives for this run only."""
-    path = folder / f"agent-{''.join(c if c.isalnum() or c in '-_.' else '_' for c in name)}.key"
+    path = folder / f"agent-{file_name(name)}.key"
     try:
         seed = path.read_bytes()
         if len(seed) == 32:

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot import __version__
-from bot.agent.client import AgentClient, HubAddress, hub_url
+from bot.agent.client import AgentClient, Carrier
+from bot.agent.conversation import Party
 from bot.agent.keys import default_folder, own_key
+from bot.agent.known_hub import HubMemory
 from bot.agent.policy import load_policy
 from bot.agent.runner import Runner
+from bot.agent.websocket import WebSocketCarrier, hub_url
 from bot.domain.errors import ConfigError
 from bot.domain.probe import Agent
 from bot.probes.table import KINDS
@@ -46,7 +49,7 @@ def default_vpc(region: str, vantage: str) -> str:
 
 
 def agent_token(environ: Mapping[str, str]) -> str:
-    """The token from WARROOM_AGENT_TOKEN or the file WARROOM_AGENT_TOKEN_FILE names. Raises ConfigError."""
+    """WARROOM_AGENT_TOKEN, or what is in the file WARROOM_AGENT_TOKEN_FILE names; "" for none. Raises ConfigError."""
     token = environ.get("WARROOM_AGENT_TOKEN", "").strip()
     file = environ.get("WARROOM_AGENT_TOKEN_FILE", "")
     if not token and file:
@@ -54,10 +57,6 @@ def agent_token(environ: Mapping[str, str]) -> str:
             token = Path(file).read_text(encoding="utf-8").strip()
         except OSError as exc:
             raise ConfigError(f"WARROOM_AGENT_TOKEN_FILE {file}: {exc.strerror}") from exc
-    if not token:
-        raise ConfigError("WARROOM_AGENT_TOKEN is not set; it must be the token the bot runs with")
-    if not (token.isascii() and token.isprintable()):
-        raise ConfigError("WARROOM_AGENT_TOKEN must be printable ASCII, for it travels in an HTTP header")
     return token
 
 
@@ -77,14 +76,36 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
         kinds=tuple(policy.kinds_of(KINDS)),
         resolvers=context.resolvers,
     )
-    url = hub_url(options.hub)
-    tls = _tls(environ) if url.startswith("wss:") else None
-    return AgentClient(
+    carrier = carrier_of(options.hub, environ)
+    folder = options.state or default_folder()
+    memory = HubMemory(folder, agent=agent.name, url=options.hub)
+    if not token and not memory.known.public_key:
+        raise ConfigError("WARROOM_AGENT_TOKEN is not set; it must be the token the bot runs with, or a single-use one")
+    party = Party(
         agent=agent,
-        hub=HubAddress(url=url, token=token, tls=tls),
+        signer=own_key(agent.name, folder),
         runner=Runner(name=agent.name, context=context, concurrent=policy.concurrent),
-        signer=own_key(agent.name, options.state or default_folder()),
+        memory=memory,
+        token=token,
     )
+    return AgentClient(party=party, carrier=carrier, context=context)
+
+
+def carrier_of(hub: str, environ: Mapping[str, str]) -> Carrier:
+    """The way to a hub by its URL: wss://, ws://, nats:// or tls:// (NATS). Raises ConfigError."""
+    if hub.startswith(("nats://", "tls://")):
+        from bot.agent.nats import NatsCarrier
+        from bot.wire.nats import PREFIX, NatsLogin, Subjects, server
+
+        given = {key: environ.get(f"WARROOM_NATS_{key}", "") for key in ("CREDS_FILE", "USER", "PASSWORD", "TOKEN")}
+        return NatsCarrier(
+            server=server(hub, "--hub"),
+            login=NatsLogin.read(given),
+            subjects=Subjects(environ.get("WARROOM_NATS_PREFIX") or PREFIX),
+            tls=_tls(environ) if hub.startswith("tls:") else None,
+        )
+    url = hub_url(hub)
+    return WebSocketCarrier(url=url, tls=_tls(environ) if url.startswith("wss:") else None)
 
 
 async def run(options: AgentOptions) -> None:

@@ -33,12 +33,11 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self.lag_ms = 0.0
 
-    def accept(self, job: Job, send: Callable[[Result], Awaitable[None]], *, hub_ahead_s: float) -> None:
+    def accept(self, job: Job, send: Callable[[Result], Awaitable[None]], *, now: float) -> asyncio.Task[None]:
         """Start the job and `send` its result. Raises FrameError when it may not be run.
 
-        `hub_ahead_s` is how far the hub's clock was ahead of ours at Welcome: expiry is by the hub's clock.
+        `now` is the time by the hub's clock, by which jobs expire.
         """
-        now = time.time() + hub_ahead_s
         self._forget(now)
         check_job(job, audience=self._name, now=now, seen=self._seen)
         self._seen[job.nonce] = job.expires
@@ -47,18 +46,7 @@ class Runner:
         task = asyncio.create_task(self._run(job, send) if waiting < MAX_WAITING else self._turn_away(job, send))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def drain(self, seconds: float) -> None:
-        """Let running jobs finish, for at most this long."""
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks, timeout=seconds)
-            for task in late:
-                task.cancel()
-
-    def abandon(self) -> None:
-        """Drop what runs: the connection its results belonged to is gone."""
-        for task in self._tasks:
-            task.cancel()
+        return task
 
     async def watch_lag(self) -> None:
         """Measure how late the event loop wakes us: a busy loop makes timings lie, so it travels with results."""

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
 from bot.domain.page import Page
 from bot.domain.probe import Agent, Observation, ProbeRequest
+from bot.wire.frames import Hello
 
 
 class Clock(Protocol):
@@ -37,11 +39,30 @@ class AgentTransport(Protocol):
         """Every agent known since start, lost ones included, in a stable order."""
         ...
 
-    def ask(self, requests: Sequence[ProbeRequest], *, deadline_s: float) -> AsyncIterator[Observation]:
+    def forget(self, name: str) -> bool:
+        """Drop an agent that is gone for good; False when it is unknown or connected."""
+        ...
+
+    def ask(
+        self, requests: Sequence[ProbeRequest], *, deadline_s: float, late_s: float = 0.0
+    ) -> AsyncIterator[Observation]:
         """Send the requests out and yield observations as they arrive.
 
-        Every request yields exactly one observation: the agent's, or failure `agent_lost` (fault of the
-        agent) when its connection breaks or the deadline passes. Ends when all are in.
+        By the deadline every request has yielded exactly one observation: the agent's, or failure `agent_lost`
+        (fault of the agent) when its connection broke, its own time was over or the deadline passed. For `late_s`
+        more, an answer that comes after all is yielded as well, with the `request` it belongs to. Ends when
+        nothing more can come.
+        """
+        ...
+
+
+class Doorkeeper(Protocol):
+    """Decides who may come in as an agent."""
+
+    async def admit(self, hello: Hello, proven: Callable[[str], bool]) -> str:
+        """The token the agent has shown, "" if its key was enough; `proven` tells whether it knows a token.
+
+        Raises NotAdmitted.
         """
         ...
 
@@ -247,6 +268,38 @@ class Settings(Protocol):
         ...
 
 
+class Enrolments(Protocol):
+    """Which agents are known by which keys, and who is invited."""
+
+    async def get(self, name: str) -> Enrolled | None:
+        """The agent of that name, locked until the transaction ends where the database can."""
+        ...
+
+    async def put(self, agent: Enrolled) -> None:
+        """Insert, in place of an earlier key of that name."""
+        ...
+
+    async def list(self) -> Sequence[Enrolled]:
+        """All of them, by name."""
+        ...
+
+    async def remove(self, name: str) -> bool:
+        """Take a key away; False when the name is unknown."""
+        ...
+
+    async def invite(self, invitation: Invitation) -> None:
+        """Insert."""
+        ...
+
+    async def invited(self, ident: str) -> Invitation | None:
+        """An invitation, used or not."""
+        ...
+
+    async def redeem(self, ident: str, *, at: datetime) -> bool:
+        """Use an invitation up; True exactly once, and only before it expires."""
+        ...
+
+
 class Tx(Protocol):
     """One transaction: all of it happens or none of it."""
 
@@ -266,6 +319,8 @@ class Tx(Protocol):
     def outbox(self) -> Outbox: ...
     @property
     def inbox(self) -> Inbox: ...
+    @property
+    def enrolments(self) -> Enrolments: ...
     @property
     def settings(self) -> Settings: ...
 

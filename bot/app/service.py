@@ -8,6 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from bot.app.admit import Gate
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
 from bot.app.parts import Call, Parts, collecting, say
@@ -27,10 +28,14 @@ RUN_WAIT_S = 40.0
 
 
 class Service:
-    """One object for everything that is not a chat platform. `read_playbook` parses YAML that comes with a request."""
+    """One object for everything that is not a chat platform.
 
-    def __init__(self, parts: Parts, *, read_playbook: Callable[[str], Playbook]) -> None:
+    `gate` lets agents in; `read_playbook` parses YAML that comes with a request.
+    """
+
+    def __init__(self, parts: Parts, *, gate: Gate, read_playbook: Callable[[str], Playbook]) -> None:
         self._parts = parts
+        self._gate = gate
         self._read_playbook = read_playbook
 
     @property
@@ -82,6 +87,16 @@ class Service:
     def agents(self) -> Sequence[Agent]:
         """Every agent known, lost ones included."""
         return self._parts.agents.agents()
+
+    async def invite(self, name: str, *, ttl_s: float, user: str) -> dict[str, Any]:
+        """A single-use token with which one agent enrols: {"token", "name", "expires_at"}. Raises UserError."""
+        token, invitation = await self._gate.invite(name, ttl_s=ttl_s, by=user)
+        return {"token": token, "name": invitation.name, "expires_at": invitation.expires_at.isoformat()}
+
+    async def forget_agent(self, name: str) -> bool:
+        """Take an agent's key away and, if it is not connected, its place in the matrix; False if it is unknown."""
+        known = await self._gate.forget(name)
+        return self._parts.agents.forget(name) or known
 
     async def set_language(self, room: str, lang: Lang) -> None:
         """Speak this language in the room from now on."""

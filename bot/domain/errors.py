@@ -37,6 +37,14 @@ class FrameError(WarroomError):
     """A frame on the wire is malformed, forged, expired, replayed or of a version we do not speak."""
 
 
+class NotAdmitted(WarroomError):
+    """An agent may not come in; the message says why. `final`: asking again will not help."""
+
+    def __init__(self, reason: str, *, final: bool = True) -> None:
+        super().__init__(reason)
+        self.final = final
+
+
 class SendFailed(WarroomError):
     """A delivery attempt failed. `permanent` tells a refusal for good from one worth trying again.
 

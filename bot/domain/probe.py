@@ -35,12 +35,17 @@ class Agent:
     vpc: str = ""
     cluster: str = ""
     state: str = "ready"
-    """"ready", "starting", "draining" or "lost"."""
+    """"starting" until it has tested itself, then "ready"; "draining" or "lost"."""
     version: str = ""
     kinds: tuple[str, ...] = ()
     resolvers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     last_seen: datetime | None = None
     lag_ms: float | None = None
+    """How late its event loop ran when it last answered."""
+    clock_ms: float | None = None
+    """How far its clock is ahead of the hub's."""
+    lacks: tuple[str, ...] = ()
+    """What it cannot do where it runs, and why, in its own words."""
 
     def to_json(self) -> dict[str, Json]:
         """The `agents` rows of the diag document."""
@@ -111,6 +116,10 @@ class Observation:
     detail: Mapping[str, Json] = field(default_factory=dict)
     at: datetime | None = None
     took_ms: float = 0.0
+    lag_ms: float = 0.0
+    clock_ms: float = 0.0
+    request: str = ""
+    """Id of the request it answers; a late answer takes the place of the one that said the agent was lost."""
 
     @property
     def tries(self) -> int:
@@ -139,6 +148,8 @@ class Observation:
             "detail": dict(self.detail),
             "at": self.at.isoformat() if self.at else None,
             "took_ms": self.took_ms,
+            "lag_ms": self.lag_ms,
+            "clock_ms": self.clock_ms,
         }
 
     @classmethod
@@ -163,10 +174,21 @@ class Observation:
             detail=dict(row.get("detail") or {}),
             at=datetime.fromisoformat(row["at"]) if row.get("at") else None,
             took_ms=float(row.get("took_ms") or 0.0),
+            lag_ms=float(row.get("lag_ms") or 0.0),
+            clock_ms=float(row.get("clock_ms") or 0.0),
         )
 
 
-def observe(request: ProbeRequest, agent: Agent, outcome: Outcome, *, at: datetime, took_ms: float) -> Observation:
+def observe(
+    request: ProbeRequest,
+    agent: Agent,
+    outcome: Outcome,
+    *,
+    at: datetime,
+    took_ms: float,
+    lag_ms: float = 0.0,
+    clock_ms: float = 0.0,
+) -> Observation:
     """Place an outcome in the matrix."""
     return Observation(
         probe=request.probe,
@@ -187,6 +209,9 @@ def observe(request: ProbeRequest, agent: Agent, outcome: Outcome, *, at: dateti
         detail=outcome.detail,
         at=at,
         took_ms=took_ms,
+        lag_ms=lag_ms,
+        clock_ms=clock_ms,
+        request=request.id,
     )
 
 

@@ -112,11 +112,19 @@ async def _framed(stream: Stream) -> bytes:
 
 
 async def library(name: str, family: int, ctx: ProbeContext, timeout_s: float) -> tuple[Answer, float]:
-    """One `getaddrinfo` in a thread of its own, left behind when it takes too long; (answer, ms).
+    """One `getaddrinfo` within the agent's budget; (answer, ms).
 
     Raises TimeoutError, or Classified: the library tells a silent resolver from a failing one only by its time.
     """
     await within_budget(ctx)
+    return _library_answer(*await getaddrinfo(name, family, timeout_s))
+
+
+async def getaddrinfo(name: str, family: int, timeout_s: float) -> tuple[list[str], int, float]:
+    """One `getaddrinfo` in a thread of its own, left behind when it takes too long; (addresses, EAI code, ms).
+
+    Raises TimeoutError, or Classified when too many such threads hang already.
+    """
     if not _LIBRARY_CALLS.acquire(blocking=False):
         raise Classified(Failure.AGENT_OVERLOADED, fault=FaultOf.AGENT, reason="too many getaddrinfo calls hang")
     loop = asyncio.get_running_loop()
@@ -141,8 +149,7 @@ async def library(name: str, family: int, ctx: ProbeContext, timeout_s: float) -
 
     threading.Thread(target=call, name="getaddrinfo", daemon=True).start()
     async with asyncio.timeout(timeout_s):
-        found, code, ms = await done
-    return _library_answer(found, code, ms)
+        return await done
 
 
 def _library_answer(found: list[str], code: int, ms: float) -> tuple[Answer, float]:

@@ -27,7 +27,15 @@ class ScriptedAgents:
         """The agents given at the start."""
         return self._agents
 
-    async def ask(self, requests: Sequence[ProbeRequest], *, deadline_s: float) -> AsyncIterator[Observation]:
+    def forget(self, name: str) -> bool:
+        """Drop a lost agent."""
+        left = tuple(a for a in self._agents if a.name != name or a.state != "lost")
+        dropped, self._agents = len(left) < len(self._agents), left
+        return dropped
+
+    async def ask(
+        self, requests: Sequence[ProbeRequest], *, deadline_s: float, late_s: float = 0.0
+    ) -> AsyncIterator[Observation]:
         """Yield one observation for each request; lost agents and unknown ones give `agent_lost`."""
         known = {agent.name: agent for agent in self._agents}
         self.asked.extend(requests)

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.store import migrate
 from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
+from bot.adapters.store.enrolments import SqlEnrolments
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
 from bot.adapters.store.outbox import SqlOutbox
@@ -55,6 +56,11 @@ class SqlTx:
     def watches(self) -> SqlWatches:
         """Which rooms are being watched."""
         return SqlWatches(self._session)
+
+    @cached_property
+    def enrolments(self) -> SqlEnrolments:
+        """Which agents are known by which keys."""
+        return SqlEnrolments(self._session)
 
     @cached_property
     def messages(self) -> SqlMessages:

@@ -173,4 +173,24 @@ watches = Table(
     Column("started_at", UtcTime, nullable=False),
 )
 
+enrolled = Table(
+    "enrolled",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("public_key", String, nullable=False),
+    Column("since", UtcTime, nullable=False),
+    Column("by", String, nullable=False),
+)
+
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("name", String, nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("expires_at", UtcTime, nullable=False),
+    Column("used_at", UtcTime),
+)
+
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))

@@ -1,0 +1,178 @@
+"""Agents that come by NATS (core NATS; the subjects: `bot.wire.nats`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import ssl
+from dataclasses import dataclass, field
+
+import nats
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+from nats.errors import Error as NatsError
+
+from bot.adapters.agents.desk import AgentDesk
+from bot.adapters.agents.link import LinkBroken
+from bot.domain.errors import FrameError
+from bot.wire.frames import MAX_FRAME
+from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subjects
+
+log = logging.getLogger("warroom.hub")
+
+RETRY_S = 2.0
+INBOX = 1024
+"""Texts that may wait for a link to be read."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NatsAddress:
+    """Which NATS to use and how to be let in."""
+
+    server: Server
+    login: NatsLogin = field(default_factory=NatsLogin)
+    subjects: Subjects = field(default_factory=Subjects)
+    tls: ssl.SSLContext | None = None
+
+
+class NatsHub:
+    """The bot as a hub on NATS. Several bots may be hubs on one NATS: every agent talks to each of them."""
+
+    def __init__(self, desk: AgentDesk, address: NatsAddress) -> None:
+        self._desk = desk
+        self._address = address
+        self._subjects = address.subjects
+        self._id = secrets.token_hex(8)
+        self._links: dict[str, _Link] = {}
+        self._talks: set[asyncio.Task[None]] = set()
+        self.connected = asyncio.Event()
+
+    async def run(self) -> None:
+        """Be there until cancelled, also when NATS comes later or goes away in between."""
+        where = self._address.server.url
+        while True:
+            try:
+                client = await self._connect()
+            except (OSError, NatsError, TimeoutError) as exc:
+                log.warning("NATS %s cannot be used: %s", where, str(exc) or type(exc).__name__)
+                await asyncio.sleep(RETRY_S)
+                continue
+            log.info("agents may come by NATS %s", where)
+            try:
+                await self._serve(client)
+            finally:
+                await self._leave(client)
+
+    async def _connect(self) -> Client:
+        """A client that reconnects by itself for ever."""
+        address = self._address
+
+        async def failed(exc: Exception) -> None:
+            log.warning("NATS: %s", str(exc) or type(exc).__name__)
+
+        return await nats.connect(
+            servers=[address.server.url],
+            name="warroom hub",
+            tls=address.tls,
+            connect_timeout=3,
+            reconnect_time_wait=1,
+            max_reconnect_attempts=-1,
+            ping_interval=10,
+            error_cb=failed,
+            **address.login.options(),
+        )
+
+    async def _serve(self, client: Client) -> None:
+        async def knocked(message: Msg) -> None:
+            self._knocked(client, message)
+
+        await client.subscribe(self._subjects.links(self._id), cb=self._heard)
+        await client.subscribe(self._subjects.knock_at(self._id), cb=knocked)
+        await client.subscribe(self._subjects.knock, cb=knocked)
+        await client.flush()
+        self.connected.set()
+        while not client.is_closed:
+            # Agents that do not talk to this hub yet knock when they hear this.
+            if client.is_connected:
+                await client.publish(self._subjects.hubs, self._id.encode())
+            await asyncio.sleep(ANNOUNCE_S)
+
+    def _knocked(self, client: Client, message: Msg) -> None:
+        inbox = message.data.decode("ascii", "replace")
+        if not self._subjects.is_agent(inbox):
+            log.warning("a knock on NATS names no agent's subject")
+            return
+        ident = secrets.token_hex(8)
+        link = _Link(client, f"{inbox}.{self._id}", self._subjects.links(self._id, ident))
+        self._links[ident] = link
+        talk = asyncio.create_task(self._desk.receive(link))
+        self._talks.add(talk)
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._talks.discard(task)
+            self._links.pop(ident, None)
+
+        talk.add_done_callback(ended)
+
+    async def _heard(self, message: Msg) -> None:
+        link = self._links.get(message.subject.rpartition(".")[2])
+        if link is not None:
+            link.feed(message.data)
+
+    async def _leave(self, client: Client) -> None:
+        self.connected.clear()
+        for talk in list(self._talks):
+            talk.cancel()
+        await asyncio.gather(*self._talks, return_exceptions=True)
+        with contextlib.suppress(OSError, NatsError, TimeoutError, asyncio.CancelledError):
+            await client.flush(1)
+        with contextlib.suppress(OSError, NatsError, TimeoutError):
+            await client.close()
+
+
+class _Link:
+    """A Link over two subjects."""
+
+    beat_s = BEAT_S
+
+    def __init__(self, client: Client, agent: str, ours: str) -> None:
+        self._client = client
+        self._agent = agent
+        self._ours = ours
+        self._in: asyncio.Queue[bytes] = asyncio.Queue(INBOX)
+
+    @property
+    def where(self) -> str:
+        return self._agent.rpartition(".")[0]
+
+    def feed(self, data: bytes) -> None:
+        """A text came in. A flood is dropped; what is missing shows."""
+        with contextlib.suppress(asyncio.QueueFull):
+            self._in.put_nowait(data)
+
+    async def send(self, text: str) -> None:
+        try:
+            await self._client.publish(self._agent, text.encode(), reply=self._ours)
+        except (NatsError, OSError) as exc:
+            raise LinkBroken(f"NATS: {str(exc) or type(exc).__name__}") from exc
+
+    async def receive(self) -> str:
+        try:
+            async with asyncio.timeout(SILENT_S):
+                data = await self._in.get()
+        except TimeoutError as exc:
+            raise LinkBroken(f"silent for {SILENT_S:.0f} s") from exc
+        if not data:
+            raise LinkBroken("connection closed")
+        if len(data) > MAX_FRAME:
+            raise FrameError(f"frame of {len(data)} bytes; at most {MAX_FRAME} are read")
+        try:
+            return data.decode()
+        except UnicodeDecodeError as exc:
+            raise FrameError("frames are text; a binary one came") from exc
+
+    async def close(self, code: int) -> None:
+        with contextlib.suppress(NatsError, OSError):
+            await self._client.publish(self._agent, b"", reply=self._ours)

@@ -1,0 +1,73 @@
+"""Reaching the hub when DNS is broken: that is the night Warroom is for.
+
+The name is resolved anew each time, and the addresses at which the hub was reached before stand in when it does not
+resolve. The certificate is checked against the name all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+from collections.abc import Sequence
+
+from bot.agent.pipe import PipeBroken
+from bot.probes.classify import Classified
+from bot.probes.names import getaddrinfo
+
+log = logging.getLogger("warroom.agent")
+
+RESOLVE_WITHIN_S = 2.0
+CONNECT_WITHIN_S = 3.0
+
+
+async def reach(host: str, port: int, kept: Sequence[str]) -> tuple[socket.socket, str]:
+    """A connected, non-blocking socket, and the address it leads to. Raises PipeBroken."""
+    addresses, why = await addresses_of(host, kept)
+    problems = [why] if why else []
+    for address in addresses:
+        try:
+            return await _connect(address, port), address
+        except (OSError, TimeoutError) as exc:
+            problems.append(f"{address}: {str(exc) or 'no answer'}")
+    raise PipeBroken(f"{host}:{port} cannot be reached ({'; '.join(problems)[:300]})")
+
+
+async def addresses_of(host: str, kept: Sequence[str]) -> tuple[list[str], str]:
+    """Where to dial, in order, and why the name is of no use if it is not. Raises PipeBroken if there is no hope."""
+    addresses, why = await _addresses(host)
+    if addresses:
+        return [*addresses, *(a for a in kept if a not in addresses)], ""
+    if not kept:
+        raise PipeBroken(f"{host} does not resolve ({why}), and the hub was never reached from here before")
+    log.warning("%s does not resolve (%s); dialling %s, where the hub was last", host, why, ", ".join(kept))
+    return list(kept), f"{host} does not resolve"
+
+
+async def _addresses(host: str) -> tuple[list[str], str]:
+    """The addresses of a host, or why there are none."""
+    try:
+        return [str(ipaddress.ip_address(host))], ""
+    except ValueError:
+        pass
+    try:
+        found, code, _ = await getaddrinfo(host, socket.AF_UNSPEC, RESOLVE_WITHIN_S)
+    except TimeoutError:
+        return [], f"no answer within {RESOLVE_WITHIN_S:g} s"
+    except Classified as exc:
+        return [], exc.reason
+    return list(dict.fromkeys(found)), socket.gaierror(code).strerror or f"error {code}"
+
+
+async def _connect(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setblocking(False)
+    try:
+        async with asyncio.timeout(CONNECT_WITHIN_S):
+            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

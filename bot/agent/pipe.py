@@ -1,0 +1,36 @@
+"""What carries the talk with one hub, and what may go wrong with it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from bot.domain.errors import WarroomError
+
+
+class PipeBroken(Exception):
+    """The connection is gone; the message says how."""
+
+
+class RefusedByHub(WarroomError):
+    """The hub will not have this agent; the message is its reason and asking again will not help."""
+
+
+class Pipe(Protocol):
+    """Carries texts both ways, in order."""
+
+    @property
+    def beat_s(self) -> float:
+        """How often the hub must hear from us; 0 where the pipe notices by itself when a side is gone."""
+        ...
+
+    async def send(self, text: str) -> None:
+        """Pass a text on. Raises PipeBroken."""
+        ...
+
+    async def receive(self) -> str:
+        """The next text. Raises PipeBroken at the end, FrameError for what is no text."""
+        ...
+
+    async def close(self) -> None:
+        """End the connection. Never raises."""
+        ...
