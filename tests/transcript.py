@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bot.adapters.playbooks import read_playbook
 from bot.adapters.store import SqlStore
+from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
 from bot.app.dispatch import handle
 from bot.app.page import phone_reported
@@ -36,7 +37,8 @@ class Night:
         self.pager = pager
         self.agents = agents
         self.rule: nights.Rule = nights.healthy
-        self.service = Service(parts, read_playbook=read_playbook)
+        gate = Gate(parts.store, parts.clock, shared_token="a token", secret=b"s" * 32)
+        self.service = Service(parts, gate=gate, read_playbook=read_playbook)
 
     async def types(
         self, text: str, *, user: str = "lin", room: str = ROOM, key: str | None = None
@@ -93,9 +95,14 @@ class Night:
 
 @asynccontextmanager
 async def a_night(
-    folder: Path, *, who: Sequence[Agent] | None = None, url: str = "", alone: bool = False
+    folder: Path,
+    *,
+    who: Sequence[Agent] | None = None,
+    url: str = "",
+    alone: bool = False,
+    slow: Collection[str] = (),
 ) -> AsyncIterator[Night]:
-    """A night on a SQLite file of its own."""
+    """A night on a SQLite file of its own. The agents named `slow` answer only after the deadline."""
     known = tuple(who if who is not None else nights.agents())
     by_name = {a.name: a for a in known}
     store = SqlStore(url or f"sqlite:///{folder / 'night.db'}")
@@ -105,7 +112,10 @@ async def a_night(
     def answer(request: ProbeRequest) -> Outcome | None:
         return nights.answer(request, by_name[request.agent], night.rule, nights.CRAWLER)
 
-    agents = ScriptedAgents(known, answer, clock=clock)
+    def in_time(request: ProbeRequest) -> Outcome | None:
+        return None if request.agent in slow else answer(request)
+
+    agents = ScriptedAgents(known, in_time, late=answer, clock=clock)
     deliverer = Deliverer(store, {"console": chat}, [pager], clock, poll_s=0.05)
     parts = Parts(
         store=store,

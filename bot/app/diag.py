@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import math
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from bot.app.cards import headline, progress_card, verdict_card
-from bot.app.document import document
+from bot.app.document import culprit_of, document
+from bot.app.gather import DEADLINE_S, LATE_S, Gathering
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import EntryKind, Room, Run
-from bot.domain.layers import BY_ID
 from bot.domain.message import Button, Buttons, Header, Message, Paragraph
 from bot.domain.playbook import Playbook
-from bot.domain.probe import Agent, Observation, ProbeRequest
+from bot.domain.probe import Agent
 from bot.domain.text import Text, percent, same
 
 log = logging.getLogger("warroom.diag")
 
-DEADLINE_S = 14.0
-"""The answer is posted then, with what is there."""
 LOST_AFTER_S = 3 * DEADLINE_S
 """A run without an end after so long has lost its bot."""
-REDRAW_S = 0.4
-"""How often the message is edited while probes run."""
-Redraw = Callable[[frozenset[tuple[str, str]]], Awaitable[None]]
-"""Shows how far the run is, given the (agent, layer)s still out."""
 FILTERS = {
     "region": Text("地域", "region"),
     "vantage": Text("观测位置", "vantage"),
@@ -151,71 +142,63 @@ async def _interrupted(parts: Parts, tx: Tx, run: Run) -> None:
 
 async def _investigate(parts: Parts, run: Run, investigation: Investigation, room: Room) -> None:
     began = parts.clock.monotonic()
+    gathering = Gathering(parts, investigation, late_s=LATE_S)
     try:
-        await gather(parts, investigation, lambda pending: _redraw(parts, run, investigation, pending))
+        await gathering.answered(lambda pending: _redraw(parts, run, investigation, pending))
         took_s = parts.clock.monotonic() - began
-        await _conclude(parts, run, investigation, room, took_s=took_s)
+        concluded = await _conclude(parts, run, investigation, room, took_s=took_s)
     except StoreUnavailable as exc:
         log.error("run %s could not be recorded: %s", run.id, exc)
         await _conclude_unrecorded(parts, run, investigation, room, took_s=parts.clock.monotonic() - began)
+        gathering.close()
+        return
+    except BaseException:
+        gathering.close()
+        raise
+    if not gathering.done:
+        work = _fill_in(parts, concluded, investigation, gathering, room, took_s=took_s)
+        parts.jobs.start(work, key=f"late-{run.id}")
 
 
-async def gather(parts: Parts, investigation: Investigation, redraw: Redraw) -> None:
-    """Carry requests out and observations back until nothing is out or the deadline has come."""
-    clock = parts.clock
-    began, drawn = clock.monotonic(), -REDRAW_S
-    inbox: asyncio.Queue[Observation | None] = asyncio.Queue()
-    out: dict[str, ProbeRequest] = {}
-    pumps: set[asyncio.Task[None]] = set()
-
-    def send(requests: Sequence[ProbeRequest]) -> None:
-        if requests:
-            out.update({f"{r.agent}/{r.id}": r for r in requests})
-            left = max(1.0, DEADLINE_S - (clock.monotonic() - began))
-            pumps.add(asyncio.create_task(_pump(parts, requests, left, inbox)))
-
-    send(investigation.start())
-    running = len(pumps)
-    try:
-        while running:
-            elapsed = clock.monotonic() - began
-            if elapsed > DEADLINE_S + 1:
-                break
-            try:
-                seen = await asyncio.wait_for(inbox.get(), 0.2)
-            except TimeoutError:
-                seen = None
-            else:
-                if seen is None:
-                    running -= 1
-                else:
-                    investigation.take(seen)
-            before = len(pumps)
-            # With nothing out, whatever is still worth asking is asked now and not at its hour.
-            send(investigation.more(elapsed_s=clock.monotonic() - began if running else math.inf))
-            running += len(pumps) - before
-            if clock.monotonic() - began - drawn >= REDRAW_S:
-                drawn = clock.monotonic() - began
-                await redraw(_pending(out.values(), investigation))
-    finally:
-        for pump in pumps:
-            pump.cancel()
-
-
-async def _pump(
-    parts: Parts, requests: Sequence[ProbeRequest], deadline_s: float, inbox: asyncio.Queue[Observation | None]
+async def _fill_in(
+    parts: Parts, run: Run, investigation: Investigation, gathering: Gathering, room: Room, *, took_s: float
 ) -> None:
+    """Put answers that come after the verdict into the card that stands there, and say if they change it."""
+    said = investigation.verdict().ids
+    came: list[str] = []
     try:
-        async for seen in parts.agents.ask(requests, deadline_s=deadline_s):
-            inbox.put_nowait(seen)
+        while (seen := await gathering.late()) is not None:
+            came.append(seen.agent)
+            while await gathering.more_at_once():
+                pass
+            async with parts.store.begin() as tx:
+                changed = investigation.verdict().ids != said
+                said = investigation.verdict().ids
+                await _show(parts, tx, run, investigation, room, took_s=took_s)
+                if changed:
+                    await _record_verdict(tx, run, investigation, at=parts.clock.now())
+            parts.wake()
+        if came:
+            agents = ", ".join(dict.fromkeys(came))
+            text = Text(
+                f"/diag {run.playbook}：{len(came)} 项迟到的应答（{agents}）已补入",
+                f"/diag {run.playbook}: {len(came)} late answers ({agents}) filled in",
+            )
+            async with parts.store.begin() as tx:
+                await record(
+                    tx,
+                    EntryKind.PROBES,
+                    text,
+                    at=parts.clock.now(),
+                    room=run.room,
+                    incident=run.incident,
+                    run=run.id,
+                    data={"late": len(came)},
+                )
+    except StoreUnavailable as exc:
+        log.warning("late answers to run %s are not shown: %s", run.id, exc)
     finally:
-        inbox.put_nowait(None)
-
-
-def _pending(asked: Iterable[ProbeRequest], investigation: Investigation) -> frozenset[tuple[str, str]]:
-    """Cells that were asked about and have nothing in them yet."""
-    seen = {(c.agent, c.layer) for c in investigation.picture().cells}
-    return frozenset((r.agent, r.layer) for r in asked if r.layer in BY_ID and (r.agent, r.layer) not in seen)
+        gathering.close()
 
 
 async def _redraw(parts: Parts, run: Run, investigation: Investigation, pending: frozenset[tuple[str, str]]) -> None:
@@ -229,21 +212,27 @@ async def _redraw(parts: Parts, run: Run, investigation: Investigation, pending:
     parts.wake()
 
 
-async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> None:
-    """Record what was found and say it, in one transaction."""
-    now = parts.clock.now()
+async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> Run:
+    """Record what was found and say it, in one transaction; returns the run as it was kept."""
     async with parts.store.begin() as tx:
         # The room may have got an incident while the probes ran.
         current = await tx.rooms.get(room.key) or room
-        incident = run.incident or current.incident
-        found = document(
-            investigation, run_id=run.id, incident=incident, started_at=run.started_at, took_s=took_s, lang=current.lang
-        )
-        await tx.runs.save(replace(run, incident=incident, finished_at=now, document=found))
-        await _record_findings(tx, replace(run, incident=incident), investigation, culprit=found["culprit"], at=now)
-        card = verdict_card(investigation, took_s=took_s, incident=incident)
-        await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=incident)
+        run = replace(run, incident=run.incident or current.incident, finished_at=parts.clock.now())
+        await _record_probes(tx, run, investigation, at=parts.clock.now())
+        await _record_verdict(tx, run, investigation, at=parts.clock.now())
+        await _show(parts, tx, run, investigation, current, took_s=took_s)
     parts.wake()
+    return run
+
+
+async def _show(parts: Parts, tx: Tx, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> None:
+    """Keep the document and put the card, in place of what stood there."""
+    found = document(
+        investigation, run_id=run.id, incident=run.incident, started_at=run.started_at, took_s=took_s, lang=room.lang
+    )
+    await tx.runs.save(replace(run, document=found))
+    card = verdict_card(investigation, took_s=took_s, incident=run.incident)
+    await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=run.incident)
 
 
 async def _conclude_unrecorded(
@@ -257,20 +246,22 @@ async def _conclude_unrecorded(
         await platform.put(Message(key=run.id, room=room.key, blocks=card), room, None)
 
 
-async def _record_findings(
-    tx: Tx, run: Run, investigation: Investigation, *, culprit: dict[str, Any] | None, at: datetime
-) -> None:
-    """Two lines for the timeline: what was asked, and what it means."""
+async def _record_probes(tx: Tx, run: Run, investigation: Investigation, *, at: datetime) -> None:
+    """One line for the timeline: what was asked."""
     done, total = investigation.progress()
-    verdict = investigation.verdict()
     reds = sum(1 for c in investigation.picture().cells if c.red)
-    asked = Text(
+    text = Text(
         f"/diag {run.playbook}：{len(investigation.agents)} 个观测点，{done}/{total} 项检查，{reds} 格异常",
         f"/diag {run.playbook}: {len(investigation.agents)} vantage points, {done}/{total} checks, {reds} cells red",
     )
+    data = {"checks": total, "done": done, "red": reds}
+    await record(tx, EntryKind.PROBES, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)
+
+
+async def _record_verdict(tx: Tx, run: Run, investigation: Investigation, *, at: datetime) -> None:
+    """One line for the timeline: what it means."""
+    verdict = investigation.verdict()
     shares = {r.hypothesis.id: percent(r.share) for r in verdict.ranked[:3] if r.share >= 0.01}
-    for kind, text, data in (
-        (EntryKind.PROBES, asked, {"checks": total, "done": done, "red": reds}),
-        (EntryKind.VERDICT, headline(verdict), {"verdict": list(verdict.ids), "shares": shares, "culprit": culprit}),
-    ):
-        await record(tx, kind, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)
+    data = {"verdict": list(verdict.ids), "shares": shares, "culprit": culprit_of(investigation)}
+    text = headline(verdict)
+    await record(tx, EntryKind.VERDICT, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)

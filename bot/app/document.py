@@ -16,8 +16,6 @@ def document(
 ) -> dict[str, Any]:
     """The run as one JSON object (shape: DESIGN, public surfaces). Texts are in `lang`, with both under "texts"."""
     verdict = run.verdict()
-    leaders = verdict.leaders()
-    culprit = next((c for c in (leader.culprit() for leader in leaders) if c), None)
     hypotheses = [_hypothesis(r, lang) for r in verdict.ranked]
     hypotheses.append(_inconclusive(verdict.inconclusive_share, lang))
     hypotheses.sort(key=lambda h: -h["share"])
@@ -35,13 +33,18 @@ def document(
         "headline": headline(verdict).in_(lang),
         "why": [text.in_(lang) for text in why(run)],
         "hypotheses": hypotheses,
-        "culprit": culprit,
+        "culprit": culprit_of(run),
         "missing": [f"{name}: {reason or 'not connected'}" for name, reason in run.why_missing().items()],
         "missing_text": missing(run).in_(lang),
         "unexplained": [{"agent": agent, "layer": layer} for agent, layer in sorted(verdict.unexplained)],
         "next": _next(run),
         "texts": {"headline": headline(verdict).to_json(), "why": [text.to_json() for text in why(run)]},
     }
+
+
+def culprit_of(run: Investigation) -> dict[str, Any] | None:
+    """Who or what is behind the leading cause, where a probe has named it."""
+    return next((c for c in (leader.culprit() for leader in run.verdict().leaders()) if c), None)
 
 
 def _hypothesis(ranked: Ranked, lang: Lang) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import logging
 from datetime import datetime, timedelta
 
 from bot.app import words
-from bot.app.diag import gather
+from bot.app.gather import Gathering
 from bot.app.matrix import matrix
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
@@ -103,7 +103,11 @@ async def _watch(parts: Parts, known: Watch, playbook: Playbook) -> None:
     while watched:
         rounds += 1
         investigation = Investigation(playbook, parts.hypotheses, parts.agents.agents(), light=True)
-        await gather(parts, investigation, _no_redraw)
+        gathering = Gathering(parts, investigation)
+        try:
+            await gathering.answered(_no_redraw)
+        finally:
+            gathering.close()
         seen = investigation.picture()
         reds = sum(1 for c in seen.cells if c.red)
         dark = len(seen.missing)

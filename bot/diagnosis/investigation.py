@@ -56,6 +56,8 @@ class Investigation:
         self._waiting: tuple[Ask, ...] = ()
         self._asked: dict[tuple[str, str], int] = {}
         self._observations: list[Observation] = []
+        self._silent: dict[str, dict[str, str]] = {}
+        """{agent: {request: why}} of requests that nothing but the agent's silence has answered."""
         self._kinds_asked: set[str] = set()
         self._look_at_s = LOOK_AFTER_S
         self.follow_ups: list[FollowUp] = []
@@ -76,11 +78,18 @@ class Investigation:
         return now
 
     def take(self, seen: Observation) -> None:
-        """Take one observation in."""
-        self._observations.append(seen)
+        """Take one observation in; an answer that comes late takes the place of the word that its agent was lost."""
         self._judged = None
         if seen.failure is Failure.AGENT_LOST:
-            self._missing[seen.agent] = str(seen.detail.get("reason", ""))
+            self._silent.setdefault(seen.agent, {})[seen.request] = str(seen.detail.get("reason", ""))
+        elif seen.request in self._silent.get(seen.agent, ()):
+            del self._silent[seen.agent][seen.request]
+            self._observations = [
+                o
+                for o in self._observations
+                if (o.agent, o.request, o.failure) != (seen.agent, seen.request, Failure.AGENT_LOST)
+            ]
+        self._observations.append(seen)
 
     def more(self, *, elapsed_s: float) -> Sequence[ProbeRequest]:
         """What is worth asking now that this much is known: pinned probes, then what would decide the leaders."""
@@ -107,7 +116,8 @@ class Investigation:
 
     def why_missing(self) -> dict[str, str]:
         """{name: reason}, "" when it never was there."""
-        return {**self._missing, **self._blind()}
+        silent = {name: next(reversed(reasons.values())) for name, reasons in self._silent.items() if reasons}
+        return {**self._missing, **silent, **self._blind()}
 
     def _blind(self) -> dict[str, str]:
         """{name: reason} of agents that answered and could measure nothing: that is no evidence of health either."""

@@ -252,3 +252,23 @@ async def _type(night: object, text: str) -> object:
     from bot.app.dispatch import handle
 
     return await handle(night.parts, text, user="lin", room=ROOM)  # type: ignore[attr-defined]
+
+
+async def test_an_answer_that_comes_after_the_verdict_is_put_into_the_card_and_can_change_it(tmp_path: Path) -> None:
+    far = next(a.name for a in nights.agents() if a.region == "west")
+    async with a_night(tmp_path, slow=[far]) as night:
+        await night.types("/diag sms")
+        for _ in range(200):
+            entries = await night.timeline()
+            if any("late" in e.data for e in entries):
+                break
+            await asyncio.sleep(0.02)
+        assert [e.data["verdict"] for e in entries if e.kind is EntryKind.VERDICT] == [["inconclusive"], ["healthy"]]
+        assert entries[-1].en.endswith(f"late answers ({far}) filled in")
+        await night.settle()
+        async with night.parts.store.begin() as tx:
+            kept = await tx.runs.get(entries[-1].run or "")
+        assert kept is not None
+        assert kept.document is not None
+        assert (kept.document["verdict"], kept.document["missing"]) == (["healthy"], [])
+        assert "no data" not in night.shows()
