@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 from bot.agent import policy_file
@@ -140,6 +141,7 @@ def load_policy(path: Path | str | None, *, resolv_conf: Path = RESOLV_CONF) -> 
     return Policy(settings=settings, host_resolvers=policy_file.nameservers(resolv_conf))
 
 
+@lru_cache(maxsize=1024)
 def _canonical(address: str) -> Ip:
     """Only the one canonical spelling is dialled, so what is checked and what is dialled cannot differ."""
     try:

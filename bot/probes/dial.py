@@ -10,11 +10,12 @@ import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
-from bot.probes import stamps
+from bot.probes import ready, stamps
 from bot.probes.base import ProbeContext
 from bot.probes.classify import LocalError
+from bot.probes.ready import Socket
 
 _BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT, linux/in.h: choose the port at connect, so ports can be shared
 _SAYS_PEER = {errno.ECONNREFUSED, errno.ECONNRESET}
@@ -28,12 +29,12 @@ class Connected:
     `lost` is set when the peer has reset it already: TCP did connect, whatever comes next has failed.
     """
 
-    sock: socket.socket
+    sock: Socket
     ms: float
     retransmits: int
     lost: OSError | None = None
 
-    def held(self) -> socket.socket:
+    def held(self) -> Socket:
         """The socket. Raises ConnectionResetError where the peer has reset it already."""
         if self.lost is not None:
             raise self.lost
@@ -45,13 +46,18 @@ def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
-async def connect(kind: str, address: str, port: int, ctx: ProbeContext) -> Connected:
-    """Connect. Raises Denied, LocalError (nothing was sent) or OSError (the network or the peer said so)."""
+async def connect(
+    kind: str, address: str, port: int, ctx: ProbeContext, *, timeout_s: float | None = None
+) -> Connected:
+    """Connect. Raises Denied, LocalError (nothing was sent), TimeoutError or OSError (the network or the peer said so).
+
+    Where the connection is all there is to wait for, `timeout_s` is cheaper than `asyncio.timeout`.
+    """
     ctx.guard.check(kind, address, port)
     sock = open_socket(address, ctx, socket.SOCK_STREAM)
     try:
         began = time.perf_counter()
-        lost = await _shake(sock, address, port)
+        lost = await _shake(sock, address, port, timeout_s)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         rtt_ms, retransmits = _tcp_info(sock)
@@ -62,14 +68,14 @@ async def connect(kind: str, address: str, port: int, ctx: ProbeContext) -> Conn
         raise
 
 
-def datagrams(kind: str, address: str, port: int, ctx: ProbeContext) -> socket.socket:
+def datagrams(kind: str, address: str, port: int, ctx: ProbeContext) -> Socket:
     """A UDP socket of its own port, connected so that the kernel drops strangers. Raises Denied or LocalError."""
     ctx.guard.check(kind, address, port)
     sock = open_socket(address, ctx, socket.SOCK_DGRAM)
     return attach(sock, address, port)
 
 
-def attach(sock: socket.socket, address: str, port: int) -> socket.socket:
+def attach(sock: Socket, address: str, port: int) -> Socket:
     """Connect a datagram socket and ask for kernel stamps; closes it on failure. Raises LocalError."""
     code = sock.connect_ex((address, port))
     if code:
@@ -79,15 +85,14 @@ def attach(sock: socket.socket, address: str, port: int) -> socket.socket:
     return sock
 
 
-def open_socket(address: str, ctx: ProbeContext, kind: socket.SocketKind, proto: int = 0) -> socket.socket:
+def open_socket(address: str, ctx: ProbeContext, kind: socket.SocketKind, proto: int = 0) -> Socket:
     """A non-blocking socket bound to the context's source. Raises LocalError. The caller asks the policy."""
     family = family_of(address)
     try:
-        sock = socket.socket(family, kind, proto)
+        sock = Socket(family, kind | socket.SOCK_NONBLOCK, proto)
     except OSError as exc:
         raise LocalError(exc.errno or 0) from exc
     try:
-        sock.setblocking(False)
         if ctx.source and family_of(ctx.source) == family:
             if kind is socket.SOCK_STREAM and family == socket.AF_INET:
                 sock.setsockopt(socket.IPPROTO_IP, _BIND_ADDRESS_NO_PORT, 1)
@@ -98,10 +103,10 @@ def open_socket(address: str, ctx: ProbeContext, kind: socket.SocketKind, proto:
     return sock
 
 
-async def _shake(sock: socket.socket, address: str, port: int) -> OSError | None:
+async def _shake(sock: Socket, address: str, port: int, timeout_s: float | None) -> OSError | None:
     code = sock.connect_ex((address, port))
     if code in (errno.EINPROGRESS, errno.EAGAIN):
-        await _writable(sock)
+        await ready.change(sock, timeout_s)
         code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     elif code and code not in _SAYS_PEER:
         # Refused at once, without a packet: the agent's own routes, addresses or limits.
@@ -114,21 +119,6 @@ async def _shake(sock: socket.socket, address: str, port: int) -> OSError | None
     return None
 
 
-async def _writable(sock: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-
-    def writable() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_writer(sock, writable)
-    try:
-        await ready
-    finally:
-        loop.remove_writer(sock)
-
-
 def _tcp_info(sock: socket.socket) -> tuple[float, int]:
     """(tcpi_rtt in ms, tcpi_total_retrans) of linux/tcp.h, (0, 0) where there is none."""
     with contextlib.suppress(OSError, struct.error, AttributeError):
@@ -137,59 +127,33 @@ def _tcp_info(sock: socket.socket) -> tuple[float, int]:
     return 0.0, 0
 
 
-async def ask(
-    sock: socket.socket, payload: bytes, accept: Callable[[bytes], T | None], timeout_s: float
-) -> tuple[T, float]:
+async def ask(sock: Socket, payload: bytes, accept: Callable[[bytes], T | None], timeout_s: float) -> tuple[T, float]:
     """Send one datagram, never again, and wait for the one that `accept` takes; (its value, ms).
 
     Raises TimeoutError, or OSError where an ICMP error came back. A datagram that the machine's own firewall
     drops (EPERM) is a lost one: TCP would not tell the two apart either.
     """
-    wait = _Wait(sock, accept)
     began, clock = time.perf_counter(), time.time_ns()
-    try:
-        with contextlib.suppress(PermissionError, BlockingIOError):
-            sock.send(payload)
-        wait.begin()
-        async with asyncio.timeout(timeout_s):
-            value, got = await wait.answer
-    finally:
-        wait.end()
+    ends = began + timeout_s
+    with contextlib.suppress(PermissionError, BlockingIOError):
+        sock.send(payload)
+    sent = stamps.sent(sock)
+    await ready.change(sock, timeout_s)
+    while True:
+        # What was sent may be stamped late; the stamp wakes us as an answer does.
+        sent = sent or stamps.sent(sock)
+        try:
+            data, got = stamps.receive(sock)
+        except BlockingIOError:
+            await ready.change(sock, ends - time.perf_counter())
+            continue
+        value = accept(data)
+        if value is not None:
+            break
+        if time.perf_counter() > ends:
+            raise TimeoutError
+        await asyncio.sleep(0)  # a flood of strangers' datagrams must leave others their turn
     wall_ms = (time.perf_counter() - began) * 1000
-    kernel_ms = (got - (wait.sent or clock)) / 1e6 if got else -1.0
+    kernel_ms = (got - (sent or clock)) / 1e6 if got else -1.0
     # A clock that was stepped meanwhile shows as a time before the start or after the end.
     return value, kernel_ms if 0 <= kernel_ms <= wall_ms + 1 else wall_ms
-
-
-class _Wait(Generic[T]):
-    """Waits on a datagram socket for the answer that `accept` takes, and for the stamp of what was sent."""
-
-    def __init__(self, sock: socket.socket, accept: Callable[[bytes], T | None]) -> None:
-        self._sock, self._accept = sock, accept
-        self._loop = asyncio.get_running_loop()
-        self.answer: asyncio.Future[tuple[T, int | None]] = self._loop.create_future()
-        self.sent: int | None = None
-
-    def begin(self) -> None:
-        self.sent = stamps.sent(self._sock)
-        self._loop.add_reader(self._sock, self._readable)
-
-    def end(self) -> None:
-        self._loop.remove_reader(self._sock)
-
-    def _readable(self) -> None:
-        while not self.answer.done():
-            self.sent = stamps.sent(self._sock) or self.sent
-            try:
-                data, got = stamps.receive(self._sock)
-                value = self._accept(data)
-            except BlockingIOError:
-                # Woken by a stamp alone. libuv has stopped watching by now, so watch anew.
-                self._loop.remove_reader(self._sock)
-                self._loop.add_reader(self._sock, self._readable)
-                return
-            except Exception as exc:  # noqa: BLE001 - handed to the waiter, who classifies it
-                self.answer.set_exception(exc)
-                return
-            if value is not None:
-                self.answer.set_result((value, got))

@@ -7,16 +7,18 @@ import contextlib
 import ipaddress
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from statistics import median
 from typing import TYPE_CHECKING
 
 from bot.domain.failure import Failure, FaultOf, Phase
 from bot.domain.probe import Json
-from bot.probes import certificate, dial, names
+from bot.probes import certificate, dial, http_message, names
 from bot.probes.base import ProbeContext
 from bot.probes.classify import CAUGHT, Classified, Closed, classify
+from bot.probes.http_message import Whole
 from bot.probes.params import Reader, Url
 from bot.probes.stream import Plain, Stream, Tls, trusting
 from bot.probes.trace import Trace
@@ -120,13 +122,14 @@ def repeated(read: Reader, *, spacing_ms: int = 100) -> Repeat:
 async def exchange(kind: str, request: Request, ctx: ProbeContext, timeout_s: float, *, turn: int = 0) -> Exchange:
     """Resolve, connect, shake hands, ask and read, all within `timeout_s`. Raises Denied and BadParams only."""
     trusted = trusting(ctx.ca_file) if request.url.scheme == "https" else None
-    trace, seen = Trace(), Exchange()
-    dialled = [request.address or ""]
+    trace = Trace()
+    address = request.address or ""
+    reply, why = None, None
     try:
         async with asyncio.timeout(timeout_s):
-            dialled[0] = await _address(request, ctx, trace, timeout_s, turn)
+            address = address or await _address(request, ctx, trace, timeout_s, turn)
             trace.begin(Phase.TCP)
-            connected = await dial.connect(kind, dialled[0], request.url.port, ctx)
+            connected = await dial.connect(kind, address, request.url.port, ctx)
             trace.end(connected.ms)
             with contextlib.closing(connected.sock):
                 trace.begin(Phase.HTTP if trusted is None else Phase.TLS)
@@ -136,48 +139,90 @@ async def exchange(kind: str, request: Request, ctx: ProbeContext, timeout_s: fl
                     await tls.shake()
                     trace.end()
                 trace.begin(Phase.HTTP)
-                seen = replace(seen, reply=await _talk(stream, request, trace))
+                reply = await _talk(stream, request, trace)
     except CAUGHT as exc:
         why = classify(exc, trace.phase)
-        seen = replace(seen, failure=why.failure, fault=why.fault, reason=why.reason)
-    return replace(seen, address=dialled[0], done_ms=trace.done_ms, spent_ms=trace.spent(), total_ms=trace.total())
+    return Exchange(
+        reply=reply,
+        failure=why.failure if why else None,
+        fault=why.fault if why else None,
+        reason=why.reason if why else "",
+        address=address,
+        done_ms=trace.done_ms,
+        spent_ms=trace.spent(),
+        total_ms=trace.total(),
+    )
 
 
 async def _address(request: Request, ctx: ProbeContext, trace: Trace, timeout_s: float, turn: int) -> str:
-    if request.address:
-        return request.address
-    with contextlib.suppress(ValueError):
-        return str(ipaddress.ip_address(request.url.host))
+    literal = _literal(request.url.host)
+    if literal:
+        return literal
     trace.begin(Phase.DNS)
     found = await names.lookup(request.url.host, ctx, timeout_s, turn=turn)
     trace.end()
     return found[0]
 
 
+@lru_cache(maxsize=256)
+def _literal(host: str) -> str:
+    """The canonical spelling of an IP literal, "" for a name."""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return ""
+
+
 async def _talk(stream: Stream, request: Request, trace: Trace) -> Reply:
+    headers = _headers(request)
+    await stream.send(http_message.written(request.method, request.url.target, headers, request.body))
+    first = await stream.receive()
+    if not first:
+        raise Closed
+    local = time.time()
+    trace.end()
+    seen = http_message.whole(first, request.method)
+    if seen is None:
+        seen = await _piecemeal(stream, request, headers, first)
+    skew = _skew(seen.headers.get("date"), local)
+    return Reply(status=seen.status, headers=seen.headers, body=seen.body[:MAX_BODY], date_skew_ms=skew)
+
+
+def _headers(request: Request) -> list[tuple[str, str]]:
+    headers = [("host", request.url.authority), ("user-agent", "warroom-probe"), ("accept", "*/*")]
+    headers += [("accept-encoding", "identity"), ("connection", "close"), *request.headers.items()]
+    if request.body:
+        headers.append(("content-length", str(len(request.body))))
+    return headers
+
+
+async def _piecemeal(stream: Stream, request: Request, headers: list[tuple[str, str]], first: bytes) -> Whole:
+    """A reply in pieces, in chunks, or in any way out of the ordinary."""
     import h11
 
+    connection = h11.Connection(h11.CLIENT)
     try:
-        return await _converse(h11.Connection(h11.CLIENT), stream, request, trace)
+        connection.send(h11.Request(method=request.method, target=request.url.target, headers=headers))
+        if request.body:
+            connection.send(h11.Data(data=request.body))
+        connection.send(h11.EndOfMessage())
+        connection.receive_data(first)
+        return await _converse(connection, stream)
     except h11.RemoteProtocolError as exc:
         raise Classified(Failure.HTTP_PROTOCOL, reason=str(exc)[:200]) from exc
 
 
-async def _converse(connection: h11.Connection, stream: Stream, request: Request, trace: Trace) -> Reply:
+async def _converse(connection: h11.Connection, stream: Stream) -> Whole:
     import h11
 
-    await stream.send(_written(connection, request))
     response: h11.Response | None = None
-    body, local, interim, pieces = b"", 0.0, 0, 0
+    body, interim, pieces = b"", 0, 0
     while len(body) < MAX_BODY:
         event = connection.next_event()
         if event is h11.NEED_DATA:
             received = await stream.receive()
             if not received and response is None:
                 raise Closed
-            if not local:
-                local = time.time()
-                trace.end()
             connection.receive_data(received)
         elif isinstance(event, h11.Response):
             response = event
@@ -195,27 +240,19 @@ async def _converse(connection: h11.Connection, stream: Stream, request: Request
     if response is None:
         raise Closed
     fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
-    skew = _skew(fields.get("date"), local)
-    return Reply(status=response.status_code, headers=fields, body=body[:MAX_BODY], date_skew_ms=skew)
-
-
-def _written(connection: h11.Connection, request: Request) -> bytes:
-    import h11
-
-    headers = [("host", request.url.authority), ("user-agent", "warroom-probe"), ("accept", "*/*")]
-    headers += [("accept-encoding", "identity"), ("connection", "close"), *request.headers.items()]
-    if request.body:
-        headers.append(("content-length", str(len(request.body))))
-    data = connection.send(h11.Request(method=request.method, target=request.url.target, headers=headers)) or b""
-    if request.body:
-        data += connection.send(h11.Data(data=request.body)) or b""
-    return data + (connection.send(h11.EndOfMessage()) or b"")
+    return Whole(response.status_code, fields, body)
 
 
 def _skew(date: str | None, local: float) -> float | None:
     """The server's Date (whole seconds, RFC 9110 6.6.1) minus our clock at the first byte, in ms."""
+    stamp = _stamp(date) if date else None
+    return None if stamp is None else round((stamp - local) * 1000, 0)
+
+
+@lru_cache(maxsize=16)
+def _stamp(date: str) -> float | None:
     try:
-        return round((parsedate_to_datetime(date).timestamp() - local) * 1000, 0) if date else None
+        return parsedate_to_datetime(date).timestamp()
     except (ValueError, TypeError, OverflowError):
         return None
 

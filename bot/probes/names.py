@@ -65,7 +65,7 @@ async def ask(
     Raises Denied, OSError and its kin (`classify.CAUGHT`), or Classified for a malformed answer.
     """
     await within_budget(ctx)
-    ident = secrets.randbelow(65536)
+    ident = secrets.randbits(16)
     payload = dns_message.query(ident, asked)
     try:
         if proto == "udp":

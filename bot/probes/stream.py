@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 import ssl
 from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from bot.probes import ready
 from bot.probes.classify import Closed
+from bot.probes.ready import Socket
 
 CHUNK = 65536
 T = TypeVar("T")
@@ -32,25 +33,38 @@ class Stream(Protocol):
 class Plain:
     """A stream without TLS."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: Socket) -> None:
         self._sock = sock
-        self._loop = asyncio.get_running_loop()
 
     async def send(self, data: bytes) -> None:
         """Write all of it."""
-        await self._loop.sock_sendall(self._sock, data)
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._sock.send(view) :]
+            except BlockingIOError:
+                await ready.change(self._sock)
 
     async def receive(self) -> bytes:
         """Some bytes, or b"" at the end."""
-        # Where data is always there `sock_recv` returns without a pause: not even a time limit would get its turn.
-        await asyncio.sleep(0)
-        return await self._loop.sock_recv(self._sock, CHUNK)
+        waited = False
+        while True:
+            try:
+                data = self._sock.recv(CHUNK)
+            except BlockingIOError:
+                await ready.change(self._sock)
+                waited = True
+                continue
+            if not waited:
+                # Where data is always there nobody else would get a turn, not even a time limit.
+                await asyncio.sleep(0)
+            return data
 
 
 class Tls:
     """TLS over a connected socket; `shake` first."""
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, server_name: str) -> None:
+    def __init__(self, sock: Socket, context: ssl.SSLContext, server_name: str) -> None:
         self._wire = Plain(sock)
         self._in, self._out = ssl.MemoryBIO(), ssl.MemoryBIO()
         self.object = context.wrap_bio(self._in, self._out, server_hostname=server_name or None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import time
 from collections.abc import Mapping
@@ -40,8 +39,7 @@ async def one(kind: str, address: str, port: int, ctx: ProbeContext, timeout_s: 
     """One connection attempt."""
     began = time.perf_counter()
     try:
-        async with asyncio.timeout(timeout_s):
-            connected = await dial.connect(kind, address, port, ctx)
+        connected = await dial.connect(kind, address, port, ctx, timeout_s=timeout_s)
         with contextlib.closing(connected.sock):
             connected.held()
     except CAUGHT as exc:

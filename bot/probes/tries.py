@@ -41,9 +41,10 @@ async def spaced(
     count: int, spacing_s: float, one: Callable[[int], Awaitable[Try]], *, start_s: float = 0.0
 ) -> list[Try]:
     """Run `one(i)` at start_s + i * spacing_s for each i; slow tries overlap. The first exception ends them all."""
-    tasks = [asyncio.ensure_future(_later(start_s + i * spacing_s, one, i)) for i in range(count)]
+    loop = asyncio.get_running_loop()
+    tasks = [loop.create_task(_later(start_s + i * spacing_s, one, i)) for i in range(count)]
     try:
-        return list(await asyncio.gather(*tasks))
+        return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
             task.cancel()
