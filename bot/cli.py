@@ -149,7 +149,7 @@ def _demo(commands: Commands) -> None:
 
 def _serve(commands: Commands) -> None:
     def run(args: argparse.Namespace) -> int:
-        return asyncio.run(_serving(args.config))
+        return int(_run(_serving(args.config)))
 
     parser = _add(
         commands,

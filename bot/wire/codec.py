@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import Any
 
 from bot.domain.errors import FrameError
@@ -74,11 +74,15 @@ def decode(text: str | bytes, verifier: Verifier | None = None) -> Frame:
 
 
 def _dump(value: Any) -> dict[str, Any]:
-    row: dict[str, Any] = {}
-    for name in _names(type(value)):
-        item = getattr(value, name)
-        row[name] = _dump(item) if is_dataclass(item) else item
+    """The fields of a frame. Those that hold a value of several fields themselves are named in `_NESTED`."""
+    row = {name: getattr(value, name) for name in _names(type(value))}
+    nested = _NESTED.get(type(value))
+    if nested:
+        row[nested] = _dump(row[nested])
     return row
+
+
+_NESTED: Mapping[type, str] = {Hello: "agent", Job: "request", Result: "outcome"}
 
 
 _HUBS_OWN = frozenset({"last_seen", "lag_ms", "clock_ms", "lacks"})

@@ -68,15 +68,15 @@ class AgentDesk:
     ) -> AsyncIterator[Observation]:
         """See `bot.app.ports.AgentTransport.ask`."""
         question = Question(requests)
-        due = time.monotonic() + deadline_s
+        began = time.monotonic()
         try:
             await self._issue(requests, question)
-            async for seen in question.first(due):
+            async for seen in question.first(deadline_s - (time.monotonic() - began)):
                 yield seen
             for request in question.unanswered:
                 yield self._lost(request, "no answer by the deadline")
             if late_s > 0:
-                async for seen in question.late(due + late_s):
+                async for seen in question.late(deadline_s + late_s - (time.monotonic() - began)):
                     yield seen
         finally:
             for seat in self._seats.values():

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -16,7 +17,6 @@ from bot.domain.errors import FrameError
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Observation, Outcome, ProbeRequest, observe
 from bot.probes.base import BadParams
-from bot.probes.table import check
 from bot.wire.frames import Beat, Frame, Job, Refused, Result, Status
 from bot.wire.session import Session
 
@@ -44,27 +44,40 @@ class Seat:
     def __init__(
         self, link: Link, session: Session, agent: Agent, key: str, *, changed: Callable[[Agent], None]
     ) -> None:
-        self.agent = agent
         self.key = key
+        self._name = agent.name
+        self._agent = agent
+        self._heard: tuple[datetime, float, float] | None = None
+        """When it was last heard, its lag and its clock; newer than what the agent's row says."""
         self._link = link
         self._session = session
         self._changed = changed
         self._out: dict[str, _Out] = {}
-        self._outgoing: asyncio.Queue[str] = asyncio.Queue(QUEUE)
+        self._outgoing: deque[str] = deque()
+        self._waiter: asyncio.Future[None] | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """The agent as of now."""
+        if self._heard is not None:
+            seen, lag_ms, clock_ms = self._heard
+            self._agent = replace(self._agent, last_seen=seen, lag_ms=lag_ms, clock_ms=clock_ms)
+            self._heard = None
+        return self._agent
 
     def issue(self, request: ProbeRequest, index: int, question: Question) -> None:
         """Send one request out as a signed job; whatever becomes of it, the question hears."""
-        now = time.time()
+        now, random = time.time(), secrets.token_hex(24)
         job = Job(
-            id=secrets.token_hex(8),
-            audience=self.agent.name,
-            nonce=secrets.token_hex(16),
+            id=random[:16],
+            audience=self._name,
+            nonce=random[16:],
             issued=now,
             expires=now + JOB_LIFE_S,
             request=request,
         )
         try:
-            check(request.kind, request.params)
+            question.check(request)
             self.post(job)
         except (BadParams, FrameError) as exc:
             question.answer(index, failed(request, self.agent, Failure.UNSUPPORTED, f"the job cannot be sent: {exc}"))
@@ -78,11 +91,11 @@ class Seat:
 
     def post(self, frame: Frame) -> None:
         """Queue a frame. Raises FrameError for one that cannot travel, LinkBroken when too many wait already."""
-        text = self._session.seal(frame)
-        try:
-            self._outgoing.put_nowait(text)
-        except asyncio.QueueFull as exc:
-            raise LinkBroken("the agent does not read what it is sent") from exc
+        if len(self._outgoing) >= QUEUE:
+            raise LinkBroken("the agent does not read what it is sent")
+        self._outgoing.append(self._session.seal(frame))
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     def withdraw(self, question: Question) -> None:
         """Take back the jobs of this question; an answer that comes later finds no job."""
@@ -123,9 +136,11 @@ class Seat:
     async def _write(self) -> str:
         try:
             while True:
-                text = await self._outgoing.get()
-                async with asyncio.timeout(SEND_WITHIN_S):
-                    await self._link.send(text)
+                while self._outgoing:
+                    async with asyncio.timeout(SEND_WITHIN_S):
+                        await self._link.send(self._outgoing.popleft())
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
         except TimeoutError:
             return "connection broke while sending"
         except LinkBroken as exc:
@@ -145,11 +160,9 @@ class Seat:
             self._result(frame)
         elif isinstance(frame, Status):
             state = "draining" if frame.state == "draining" else "ready"
-            lacks = frame.lacks or self.agent.lacks
-            self.agent = replace(
-                self.agent, state=state, lacks=lacks, lag_ms=frame.lag_ms, clock_ms=frame.clock_ms, last_seen=_now()
-            )
-            self._changed(self.agent)
+            self._heard = (_now(), frame.lag_ms, frame.clock_ms)
+            self._agent = replace(self.agent, state=state, lacks=frame.lacks or self._agent.lacks)
+            self._changed(self._agent)
         elif not isinstance(frame, Beat):
             raise FrameError(f"unexpected {type(frame).__name__.lower()} frame")
 
@@ -159,10 +172,10 @@ class Seat:
             raise FrameError(f"a result for job {result.job!r} that is not out; ignored")
         del self._out[result.job]
         out.timer.cancel()
-        self.agent = replace(self.agent, last_seen=_now(), lag_ms=result.lag_ms, clock_ms=result.clock_ms)
+        self._heard = (_now(), result.lag_ms, result.clock_ms)
         seen = observe(
             out.job.request,
-            self.agent,
+            self._agent,
             result.outcome,
             at=_at(result.at),
             took_ms=result.took_ms,
