@@ -20,14 +20,14 @@ class ScramError(Exception):
 class Scram:
     """One exchange: send `first`, then `final(server_first)`, then check `verify(server_final)`."""
 
-    def __init__(self, password: str, nonce: str) -> None:
+    def __init__(self, password: str, nonce: str, *, user: str = "") -> None:
         self._password = _prepared(password).encode()
         self._nonce = nonce
-        self._bare = f"n=,r={nonce}"
+        self._bare = f"n={user},r={nonce}"
         self._expected = b""
 
     def first(self) -> bytes:
-        """The user name is left empty: PostgreSQL takes the one of the startup message."""
+        """PostgreSQL wants no user name here: it takes the one of the startup message."""
         return f"n,,{self._bare}".encode()
 
     def final(self, server_first: bytes) -> bytes:
