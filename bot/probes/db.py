@@ -104,10 +104,10 @@ class _Call:
     talk: Talk | None = None
     word: Word = field(default_factory=Word)
 
-    async def hear(self, step: Callable[[], Awaitable[Word]], timeout_s: float) -> None:
-        """Take one step and add what it told. Raises Denied."""
+    async def hear(self, step: Callable[[], Awaitable[Word]], deadline: float) -> None:
+        """Take one step and add what it told; `deadline` by the loop's clock. Raises Denied."""
         try:
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(deadline):
                 word = await step()
         except CAUGHT as exc:
             why = classify(exc, self.trace.phase)
@@ -116,7 +116,9 @@ class _Call:
 
 
 async def probe(asked: Server, begin: Begin, ctx: ProbeContext) -> Outcome:
-    """Ask `tries` times. timings_ms: dns (by name only), tcp, tls, greeting, session (with a login).
+    """Ask `tries` times, one after the other, each within `timeout_ms`.
+
+    timings_ms: dns (by name only), tcp, tls, greeting, session (with a login), total of what worked.
 
     detail: tries, ok, failures, address, port, version, code, message, slots_left, reason, each, and as far as the
     server tells: connections, limit, used_share, role, read_only. Raises Denied.
@@ -137,7 +139,7 @@ async def probe(asked: Server, begin: Begin, ctx: ProbeContext) -> Outcome:
         return Try(
             failure=call.word.failure,
             fault=call.word.fault,
-            timings_ms=dict(call.trace.done_ms),
+            timings_ms={**call.trace.done_ms, **({} if call.word.failure else {"total": call.trace.total()})},
             spent_ms=call.trace.spent() if call.word.failure else {},
             row={**row, "code": str(code)[:20]} if code else row,
         )
@@ -146,23 +148,24 @@ async def probe(asked: Server, begin: Begin, ctx: ProbeContext) -> Outcome:
 
 
 async def _try(asked: Server, begin: Begin, login: Login | None, ctx: ProbeContext) -> _Call:
+    deadline = asyncio.get_running_loop().time() + asked.timeout_s
     with contextlib.ExitStack() as held:
         first = _Call()
-        address = await _located(first, asked, ctx)
+        address = await _located(first, asked, ctx, deadline)
         if not address:
             return first
-        await first.hear(partial(_greeted, first, asked, address, begin, login, ctx, held), asked.timeout_s)
+        await first.hear(partial(_greeted, first, asked, address, begin, login, ctx, held), deadline)
         others: list[_Call] = []
         if first.word.waits and login is None:
             others = [_Call() for _ in range(asked.reserved)]
             steps = [partial(_greeted, c, asked, address, begin, login, ctx, held) for c in others]
-            await asyncio.gather(*(c.hear(s, asked.timeout_s) for c, s in zip(others, steps, strict=True)))
-        await asyncio.gather(*(_part(c, asked, login) for c in (first, *others)))
+            await asyncio.gather(*(c.hear(s, deadline) for c, s in zip(others, steps, strict=True)))
+        await asyncio.gather(*(_part(c, login, deadline) for c in (first, *others)))
         _see_slots(first, others)
         return first
 
 
-async def _located(call: _Call, asked: Server, ctx: ProbeContext) -> str:
+async def _located(call: _Call, asked: Server, ctx: ProbeContext, deadline: float) -> str:
     """The address to dial, "" when its name could not be resolved."""
     found: list[tuple[str, float | None]] = []
 
@@ -172,7 +175,7 @@ async def _located(call: _Call, asked: Server, ctx: ProbeContext) -> str:
 
     if asked.place.address is None:
         call.trace.begin(Phase.DNS)
-    await call.hear(look, asked.timeout_s)
+    await call.hear(look, deadline)
     if not found:
         return ""
     address, ms = found[0]
@@ -202,12 +205,12 @@ async def _greeted(
     return word
 
 
-async def _part(call: _Call, asked: Server, login: Login | None) -> None:
+async def _part(call: _Call, login: Login | None, deadline: float) -> None:
     """Go on where a greeting was heard; with a login the time of it is the phase "session"."""
     if call.talk is None or call.word.failure is not None:
         return
     began = time.perf_counter()
-    await call.hear(call.talk.part, asked.timeout_s)
+    await call.hear(call.talk.part, deadline)
     if login is not None:
         call.trace.done_ms["session"] = (time.perf_counter() - began) * 1000
 

@@ -87,5 +87,5 @@ async def test_a_host_is_resolved_by_the_agent_and_its_time_is_kept(context: Mak
         seen = await run("redis", {"host": "api.test", "port": server.port}, ctx, 20)
         lost = await run("redis", {"host": "gone.test", "port": server.port}, ctx, 20)
     assert (seen.ok, seen.detail["address"]) == (True, HOST)
-    assert set(seen.timings_ms) == {"dns", "tcp", "greeting"}
+    assert set(seen.timings_ms) == {"dns", "tcp", "greeting", "total"}
     assert (lost.failure, set(lost.timings_ms)) == (Failure.DNS_NXDOMAIN, {"dns"})
