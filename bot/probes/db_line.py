@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from pathlib import Path
 
 from bot.domain.failure import Failure, Phase
 from bot.probes.classify import Classified, Closed
+from bot.probes.ready import Socket
 from bot.probes.stream import Plain, Stream, Tls, trusting, unverified
 from bot.probes.trace import Trace
 
@@ -15,7 +15,7 @@ from bot.probes.trace import Trace
 class Line:
     """A connected socket being talked over. `tls` is "none", "require" or "verify"."""
 
-    def __init__(self, sock: socket.socket, trace: Trace, *, tls: str, name: str, ca_file: Path | None) -> None:
+    def __init__(self, sock: Socket, trace: Trace, *, tls: str, name: str, ca_file: Path | None) -> None:
         self.sock, self.trace = sock, trace
         self.tls, self.name = tls, name
         self._ca_file = ca_file

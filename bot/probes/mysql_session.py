@@ -16,11 +16,12 @@ from typing import Any
 
 from bot.domain.failure import Failure, Phase
 from bot.domain.probe import Json
-from bot.probes import db
+from bot.probes import db, ready
 from bot.probes.base import Login
 from bot.probes.classify import classify
 from bot.probes.db import Word
 from bot.probes.db_line import Line
+from bot.probes.ready import Socket
 
 IN_THE_CLEAR = ("mysql_clear_password", "dialog", "sha256_password")
 _CLIENT_ERRORS = range(2000, 3000)
@@ -134,17 +135,12 @@ def _told(variables: Mapping[str, str], status: Mapping[str, str]) -> dict[str, 
     }
 
 
-async def _readable(sock: socket.socket) -> None:
-    """Wait until the peer has said something, or hung up."""
-    loop = asyncio.get_running_loop()
-    ready: asyncio.Future[None] = loop.create_future()
-
-    def readable() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    loop.add_reader(sock, readable)
-    try:
-        await ready
-    finally:
-        loop.remove_reader(sock)
+async def _readable(sock: Socket) -> None:
+    """Wait until the peer has said something, or hung up. Raises OSError."""
+    while True:
+        try:
+            sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            await ready.change(sock)
+        else:
+            return

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import stringprep
-import unicodedata
 
 MECHANISM = "SCRAM-SHA-256"
 MAX_ITERATIONS = 1_000_000
@@ -69,5 +67,10 @@ def _hmac(key: bytes, message: bytes) -> bytes:
 
 def _prepared(password: str) -> str:
     """SASLprep (RFC 4013): odd spaces become spaces, invisible characters vanish, then NFKC."""
+    if password.isascii():
+        return password
+    import stringprep
+    import unicodedata
+
     kept = (" " if stringprep.in_table_c12(c) else c for c in password if not stringprep.in_table_b1(c))
     return unicodedata.normalize("NFKC", "".join(kept))

@@ -103,11 +103,11 @@ def _folder(*, owner: str = "") -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def _running(command: Sequence[object], port: int, folder: Path) -> Iterator[Database]:
+def _running(command: Sequence[object], port: int, folder: Path, word: str = "") -> Iterator[Database]:
     with (folder / "log").open("ab") as log:
         process = subprocess.Popen([str(word) for word in command], stdout=log, stderr=log)
     try:
-        _await(process, port, folder / "log")
+        _await(process, port, folder / "log", word)
         yield Database(HOST, port, folder)
     finally:
         process.terminate()
@@ -118,11 +118,11 @@ def _running(command: Sequence[object], port: int, folder: Path) -> Iterator[Dat
             process.wait()
 
 
-def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
-    """Until the port listens, by the kernel's own table: a connection would be counted by the server."""
+def _await(process: subprocess.Popen[bytes], port: int, log: Path, word: str) -> None:
+    """Until the log has the word and the port listens, by the kernel's table: a connection would be counted."""
     end = time.monotonic() + 20
     while time.monotonic() < end and process.poll() is None:
-        if f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text():
+        if f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text() and word in log.read_text():
             return
         time.sleep(0.02)
     raise TimeoutError(f"the server did not start: {log.read_text()[-500:]}")
@@ -165,7 +165,9 @@ def mariadb(*options: str, sql: str = "") -> Iterator[Database]:
         port = free_port(HOST, socket.SOCK_STREAM)
         listen = [f"--bind-address={HOST}", f"--port={port}", f"--socket={folder}/sock", f"--pid-file={folder}/pid"]
         limits = ["--max-connections=10", "--performance-schema=ON", f"--init-file={folder}/init.sql"]
-        with _running(["mariadbd", *_small(folder / "data"), *listen, *limits, *options], port, folder) as server:
+        with _running(
+            ["mariadbd", *_small(folder / "data"), *listen, *limits, *options], port, folder, "ready for connections"
+        ) as server:
             yield server
 
 
@@ -203,8 +205,10 @@ def postgres(
             settings |= {"ssl": "on", "ssl_cert_file": "tls.crt", "ssl_key_file": "tls.key"}
         port = free_port(HOST, socket.SOCK_STREAM)
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
-        with _running([*as_nobody, bin_ / "postgres", "-D", data, "-p", port, *words, *options], port, folder) as found:
-            yield found
+        command = [*as_nobody, bin_ / "postgres", "-D", data, "-p", port, *words, *options]
+        word = "consistent recovery state" if standby else "ready to accept connections"
+        with _running(command, port, folder, word) as server:
+            yield server
 
 
 def _postgres_bin() -> Path:

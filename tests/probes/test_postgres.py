@@ -73,7 +73,7 @@ async def test_a_server_that_trusts_us_refuses_nobody_by_name_and_is_healthy(con
 async def test_a_postgresql_with_only_reserved_slots_left_has_too_many_connections(context: MakeContext) -> None:
     with postgres() as server:
         with_user(server)
-        with crowd(server, 2, "app"):
+        with crowd(server, 1, "app"):
             assert (await run("postgres", server.params, context(), 20)).ok
         with crowd(server, 3, "app"):
             with pytest.raises(psycopg.OperationalError, match="reserved"):
