@@ -5,10 +5,10 @@ from __future__ import annotations
 import ipaddress
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from bot.domain.playbook import Playbook, Step, Target
+from bot.domain.playbook import DATABASES, Playbook, Step, Target
 from bot.domain.probe import Agent
 
 DNS_TIMEOUT_MS = 1500
@@ -213,6 +213,23 @@ def _object_store_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator
     yield _by_name(agent, f"object_store/{target.key}", "object_store", "store", target, params)
 
 
+def _db_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
+    """By name, the way the service goes; the database's own address needs no name."""
+    for key in step.options["to"]:
+        target = playbook.targets[key]
+        given = {"login": step.options["login"], "database": target.database}
+        params = {
+            "address" if is_address(target.host) else "host": target.host,
+            "port": target.port,
+            "tls": step.options["tls"],
+            "tries": step.options["tries"],
+            "timeout_ms": 3000,
+            **{name: value for name, value in given.items() if value},
+        }
+        ask = _by_name(agent, f"{step.kind}/{key}", step.kind, "db", target, params)
+        yield ask if "host" in params else replace(ask, queries=0)
+
+
 def _by_name(agent: Agent, probe: str, kind: str, layer: str, target: Target, params: Mapping[str, Any]) -> Ask:
     """The way the service itself goes: every try resolves the name first."""
     queries = int(params["tries"]) if agent.vpc else 0
@@ -264,4 +281,5 @@ _STEPS = {
     "api": _api_step,
     "object_store": _object_store_step,
     "dns_top": lambda *_: iter(()),
+    **dict.fromkeys(DATABASES, _db_step),
 }

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from bot.diagnosis.asks import Ask
+from bot.domain.playbook import DATABASES
 from bot.domain.probe import ProbeRequest
 
 BUDGET_QPS = 18.0
@@ -87,6 +88,8 @@ def request(ask: Ask, suffix: str) -> ProbeRequest:
     seconds = (float(params.get("start_ms", 0)) + tries * spacing + each) / 1000 + float(params.get("seconds", 0))
     if ask.kind == "ping":
         seconds += tries
+    if ask.kind in DATABASES:  # one try after the other
+        seconds += (tries - 1) * each / 1000
     return ProbeRequest(
         id="/".join(filter(None, (ask.agent.name, ask.probe, str(params.get("server", "")), suffix))),
         probe=ask.probe,

@@ -8,16 +8,21 @@ from typing import Any
 
 from bot.domain.text import Text
 
+DATABASES = ("mysql", "redis", "postgres")
+"""Schemes of targets that are databases, each with the kind of probe of that name."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
-    """An endpoint by URL: `https://host[:port][/path]`."""
+    """An endpoint by URL: `https://host[:port][/path]`, or `mysql://`, `redis://` or `postgres://host[:port]`."""
 
     key: str
     url: str
     scheme: str
     host: str
     port: int
+    database: str = ""
+    """The path of a `postgres://` URL."""
 
     @property
     def tls(self) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import api, dns, dns_top, http, object_store, ping, tcp, tls
+from bot.probes import api, dns, dns_top, http, mysql, object_store, ping, postgres, redis, tcp, tls
 from bot.probes.base import BadParams, Denied, Prepare, ProbeContext, failed
 
 KINDS: dict[str, Prepare] = {
@@ -20,6 +20,9 @@ KINDS: dict[str, Prepare] = {
     "api": api.prepare,
     "object_store": object_store.prepare,
     "dns_top": dns_top.prepare,
+    "mysql": mysql.prepare,
+    "postgres": postgres.prepare,
+    "redis": redis.prepare,
 }
 _log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import time
 
 from bot.domain.failure import Phase
 
-KEYS = {Phase.DNS: "dns", Phase.TCP: "tcp", Phase.TLS: "tls", Phase.HTTP: "first_byte"}
+KEYS = {Phase.DNS: "dns", Phase.TCP: "tcp", Phase.TLS: "tls", Phase.HTTP: "first_byte", Phase.DB: "greeting"}
 
 
 class Trace:

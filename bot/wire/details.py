@@ -70,6 +70,12 @@ def _share(value: Any) -> float:
     return _number(value, low=0.0, high=1.0)
 
 
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Malformed
+    return value
+
+
 def _texts(value: Any) -> list[str]:
     if not isinstance(value, list):
         raise _Malformed
@@ -152,6 +158,14 @@ _SHAPES: Mapping[str, Read] = {
     "answers": _texts,
     "resolvers": _texts,
     "code": _text,
+    "message": _text,
+    "version": _text,
+    "connections": _count(0),
+    "limit": _count(0),
+    "used_share": _share,
+    "slots_left": _count(0),
+    "role": _text,
+    "read_only": _flag,
     "reason": _text,
     "source": _text,
     "each": _rows(_TRY),

@@ -30,6 +30,30 @@ def test_a_step_that_would_not_be_asked_is_refused_where_it_stands(rest: str, sa
     assert said in str(refused.value)
 
 
+@pytest.mark.parametrize(
+    ("target", "step", "said"),
+    [
+        ("mysql://db.example", "http: {to: db}", "a step http needs a https:// or http:// target"),
+        ("https://a.example", "mysql: {to: db}", 'a step mysql needs a mysql:// target, and "db" is https://a.example'),
+        ("redis://db.example", "postgres: {to: db}", "a step postgres needs a postgres:// target"),
+        ("mysql://root:pw@db.example", "mysql: {to: db}", "a password has no place in a playbook"),
+        ("mysql://db.example/orders", "mysql: {to: db}", "must read mysql://host[:port]"),
+        ("ftp://db.example", "mysql: {to: db}", "or begin with mysql://, redis://, postgres://"),
+        ("mysql://db.example", "tcp: {to: db, ports: 3306}", "gets our host blocked"),
+        ("mysql://db.example", "ping: {to: db}", "gets our host blocked"),
+    ],
+)
+def test_a_step_must_fit_its_target(target: str, step: str, said: str) -> None:
+    with pytest.raises(PlaybookError) as refused:
+        read_playbook(f'playbook: x\ntitle: x\ntargets: {{db: "{target}"}}\nprobe:\n  - {step}\n')
+    assert said in str(refused.value)
+
+
+def test_a_control_is_a_web_site() -> None:
+    with pytest.raises(PlaybookError, match="must read https"):
+        read_playbook(HEAD + "controls: [mysql://db.example]\nprobe:\n  - http: {to: api}\n")
+
+
 def test_tries_within_a_shorter_time_are_asked_faster() -> None:
     def public_spacing(within: str) -> set[int]:
         book = read_playbook(HEAD + f"probe:\n  - dns: {{of: api, via: public, tries: 10, within: {within}}}\n")

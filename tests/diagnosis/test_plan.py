@@ -124,3 +124,43 @@ def test_a_step_may_say_from_where_it_is_asked() -> None:
     )
     first = plan.sweep(read_playbook(text), agents())
     assert {a.agent.name for a in first.pinned} == {"east-pod", "west-vm"}
+
+
+def test_a_database_is_asked_by_name_from_everywhere_under_the_budget() -> None:
+    from bot.adapters.playbooks import read_playbook
+
+    text = (
+        "playbook: p\ntitle: p\n"
+        "targets: {orders: mysql://orders.example, cache: redis://10.0.0.6, books: postgres://10.0.0.7:5433/books}\n"
+        "probe:\n  - mysql: {to: orders, login: orders-ro, tls: verify}\n  - redis: {to: cache, from: pod}\n"
+        "  - postgres: {to: books, tries: 1, from: pod}\n"
+    )
+    asked = {(r.agent, r.kind): r for r in plan.sweep(read_playbook(text), agents()).now}
+    assert {agent for agent, kind in asked if kind == "mysql"} == {a.name for a in agents()}
+    orders = asked["east-vm", "mysql"]
+    assert (orders.layer, orders.probe, orders.target) == ("db", "mysql/orders", "mysql://orders.example")
+    spacing = orders.params["spacing_ms"]
+    assert spacing >= 1000 / 20  # each try asks the VPC's resolver
+    assert orders.params == {
+        "host": "orders.example",
+        "port": 3306,
+        "tls": "verify",
+        "tries": 2,
+        "timeout_ms": 3000,
+        "login": "orders-ro",
+        "spacing_ms": spacing,
+    }
+    assert orders.timeout_s >= 2 * 3 + 3  # one try after the other
+    assert asked["east-pod", "redis"].params["address"] == "10.0.0.6"
+    books = asked["east-pod", "postgres"].params
+    assert (books["address"], books["port"], books["database"]) == ("10.0.0.7", 5433, "books")
+
+
+def test_what_a_database_step_asks_is_what_the_probe_understands() -> None:
+    from bot.adapters.playbooks import read_playbook
+    from bot.probes.table import check
+
+    for kind in ("mysql", "redis", "postgres"):
+        text = f"playbook: p\ntitle: p\ntargets: {{db: {kind}://db.example}}\nprobe:\n  - {kind}: {{to: db}}\n"
+        for request in plan.sweep(read_playbook(text), agents()).now:
+            check(request.kind, request.params)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -19,10 +18,11 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from bot.adapters.playbooks.targets import check_fits, read_site, read_target
 from bot.diagnosis.expressions import Expression
 from bot.diagnosis.facts import SCOPE_KINDS, ScopeKind
 from bot.diagnosis.hypothesis import Culprit, Evidence, Hypothesis
-from bot.domain.playbook import Expected, Playbook, Step, Target
+from bot.domain.playbook import Expected, Playbook, Step
 from bot.domain.text import Text
 
 DURATION = r"^\s*(\d+(?:\.\d+)?)\s*(ms|s|m|h)\s*$"
@@ -152,6 +152,15 @@ class ObjectStoreStep(_Step):
     tries: Annotated[int, Field(ge=1, le=20)] = 6
 
 
+class DatabaseStep(_Step):
+    """The first word of a MySQL, Redis or PostgreSQL server, and with a login how full it is."""
+
+    to: Names
+    login: str = Field(default="", description="the name of a login of the agents' policy files")
+    tls: Literal["none", "require", "verify"] = "none"
+    tries: Annotated[int, Field(ge=1, le=10)] = 2
+
+
 class DnsTopStep(_Step):
     """Who asks the resolver most: a capture or a query log of an agent that may read one."""
 
@@ -169,6 +178,9 @@ class ProbeLine(_Strict):
     api: ApiStep | None = None
     object_store: ObjectStoreStep | None = None
     dns_top: DnsTopStep | None = None
+    mysql: DatabaseStep | None = None
+    redis: DatabaseStep | None = None
+    postgres: DatabaseStep | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -215,7 +227,9 @@ class PlaybookModel(_Strict):
     title: Bilingual
     vendor: str = ""
     env: list[str] = []
-    targets: dict[str, str] = Field(min_length=1, description="name: https://host[:port]")
+    targets: dict[str, str] = Field(
+        min_length=1, description="name: https://host[:port], or mysql://, redis://, postgres://"
+    )
     controls: list[str] = Field(default=[], description="sites that must work if we are not cut off")
     internal: list[str] = Field(default=[], description="names the cluster DNS serves by itself")
     resolvers: dict[Literal["host", "vpc", "public"], list[str]] = {}
@@ -236,6 +250,7 @@ class PlaybookModel(_Strict):
                 for name in [names] if isinstance(names, str) else names:
                     if name not in self.targets:
                         raise ValueError(f'target "{name}" is not under targets: ({", ".join(self.targets)})')
+                    check_fits(line.step(), name, read_target(name, self.targets[name]))
         return self
 
     def value(self) -> Playbook:
@@ -244,8 +259,8 @@ class PlaybookModel(_Strict):
             title=self.title.text(),
             vendor=self.vendor,
             env=tuple(self.env),
-            targets={key: _target(key, url) for key, url in self.targets.items()},
-            controls=tuple(_target(f"control{i + 1}", url) for i, url in enumerate(self.controls)),
+            targets={key: read_target(key, url) for key, url in self.targets.items()},
+            controls=tuple(read_site(f"control{i + 1}", url) for i, url in enumerate(self.controls)),
             internal=tuple(self.internal),
             steps=tuple(line.step() for line in self.probe),
             then=tuple(line.step() for line in self.then),
@@ -311,23 +326,6 @@ class HypothesisModel(_Strict):
             remedy_unnamed=self.remedy_unnamed.text() if self.remedy_unnamed else None,
             owner=self.owner.text(),
         )
-
-
-def _target(key: str, url: str) -> Target:
-    parts = urlsplit(url)
-    try:
-        port = parts.port
-    except ValueError as exc:
-        raise ValueError(f"{key}: {url}: the port is not a number up to 65535") from exc
-    if parts.scheme not in ("https", "http") or not parts.hostname or parts.username or parts.password:
-        raise ValueError(f"{key}: {url!r} must read https://host[:port]")
-    return Target(
-        key=key,
-        url=url,
-        scheme=parts.scheme,
-        host=parts.hostname,
-        port=port or (443 if parts.scheme == "https" else 80),
-    )
 
 
 assert set(SCOPE_KINDS) == set(HypothesisModel.model_fields["scope"].annotation.__args__)  # type: ignore[union-attr]
