@@ -52,12 +52,10 @@ examples:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a command and exit with its status."""
-    words = list(sys.argv[1:] if argv is None else argv)
-    # `agent enroll` is a command of its own: `agent` itself takes options only, and they are required.
-    parser = _enroll_parser() if words[:2] == ["agent", "enroll"] else _parser()
-    args = parser.parse_args(words[2:] if words[:2] == ["agent", "enroll"] else words)
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = parse(words)
     if not hasattr(args, "run"):
-        parser.print_help()
+        _parser().print_help()
         raise SystemExit(WRONG_USE)
     logging.basicConfig(
         stream=sys.stderr,
@@ -78,6 +76,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = FAILED
     raise SystemExit(status)
+
+
+def parse(words: Sequence[str]) -> argparse.Namespace:
+    """Read a command line; exits with status 2 on wrong use.
+
+    `agent enroll` is a command of its own: `agent` itself takes options only, and they are required.
+    """
+    if list(words[:2]) == ["agent", "enroll"]:
+        return _enroll_parser().parse_args(words[2:])
+    return _parser().parse_args(words)
 
 
 def _parser() -> argparse.ArgumentParser:
