@@ -7,57 +7,18 @@ whatever a rule says, in every spelling that carries them.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from bot.agent import policy_file
+from bot.agent.addresses import METADATA, Ip, metadata, private, subjects
 from bot.agent.credentials import credentials
 from bot.agent.pacer import Pacer
 from bot.agent.policy_file import RESOLV_CONF, Budget, Rule, Settings
 from bot.probes.base import Denied, ProbeContext, QueryLog
 from bot.probes.params import show
-
-Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-METADATA: Mapping[Ip, str] = {
-    ipaddress.ip_address(literal): cloud
-    for literal, cloud in (
-        ("169.254.169.254", "cloud metadata (AWS, Azure, Google, Tencent)"),
-        ("169.254.170.2", "AWS container credentials"),
-        ("169.254.170.23", "AWS pod identity"),
-        ("169.254.0.23", "Tencent metadata"),
-        ("100.100.100.200", "Alibaba metadata"),
-        ("168.63.129.16", "Azure host agent"),
-        ("192.0.0.192", "Oracle metadata"),
-        ("fd00:ec2::254", "AWS metadata"),
-        ("fd00:ec2::23", "AWS pod identity"),
-        ("fd20:ce::254", "Google metadata"),
-    )
-}
-
-_PRIVATE = tuple(
-    (ipaddress.ip_network(network), name)
-    for network, name in (
-        ("0.0.0.0/8", "unspecified"),
-        ("10.0.0.0/8", "private"),
-        ("100.64.0.0/10", "carrier-grade NAT"),
-        ("127.0.0.0/8", "loopback"),
-        ("169.254.0.0/16", "link-local"),
-        ("172.16.0.0/12", "private"),
-        ("192.0.0.0/24", "reserved"),
-        ("192.168.0.0/16", "private"),
-        ("198.18.0.0/15", "benchmarking"),
-        ("224.0.0.0/4", "multicast"),
-        ("240.0.0.0/4", "reserved"),
-    )
-)
-"""IANA special-purpose IPv4 blocks that are somebody's own; documentation blocks reach nothing and pass."""
-_GLOBAL_V6 = ipaddress.ip_network("2000::/3")
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_COMPATIBLE = ipaddress.ip_network("::/96")
-_TRANSLATED = ipaddress.ip_network("::ffff:0:0:0/96")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,21 +62,25 @@ class Policy:
             raise Denied(f"kind {kind} is not among the policy's kinds")
         if kind == "dns" and port == 53 and address in self.host_resolvers:
             return
-        for ip in _subjects(_canonical(address)):
-            self._check(kind, ip, port)
+        literal = _canonical(address)
+        hidden = metadata(literal)
+        if hidden is not None:
+            raise Denied(f"{hidden} is {METADATA[hidden]}: never allowed{_within(literal, hidden)}")
+        for ip in subjects(literal):
+            self._check(kind, ip, port, _within(literal, ip))
 
-    def _check(self, kind: str, ip: Ip, port: int) -> None:
-        if ip in METADATA:
-            raise Denied(f"{ip} is {METADATA[ip]}: never allowed")
+    def _check(self, kind: str, ip: Ip, port: int, within: str) -> None:
         if any(rule.covers(kind, ip, port) for rule in self.settings.allow):
             return
         if kind == "dns" and (str(ip), port) in self.settings.named:
             return
-        private = _private(ip)
-        if private:
-            raise Denied(f"{ip} is {private}; an allow rule for its network, port {port} and kind {kind} is needed")
+        whose = private(ip)
+        if whose:
+            rule = f"an allow rule for its network, port {port} and kind {kind} is needed"
+            raise Denied(f"{ip} is {whose}; {rule}{within}")
         if not self.settings.public:
-            raise Denied(f"{ip} is public and the policy says public: deny; it needs an allow rule for {kind}:{port}")
+            rule = f"it needs an allow rule for {kind}:{port}"
+            raise Denied(f"{ip} is public and the policy says public: deny; {rule}{within}")
 
     def context(self, environ: Mapping[str, str]) -> ProbeContext:
         """What probes get; vendor keys come from the environment. Raises ConfigError for half a key."""
@@ -153,36 +118,8 @@ def _canonical(address: str) -> Ip:
     return ip
 
 
-def _subjects(ip: Ip) -> Sequence[Ip]:
-    """The addresses that a packet to `ip` may reach: every IPv4 address embedded in it, else itself."""
-    if isinstance(ip, ipaddress.IPv4Address):
-        return (ip,)
-    if ip in METADATA:
-        return (ip,)
-    low = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
-    if ip.ipv4_mapped:
-        return (ip.ipv4_mapped,)
-    if ip.sixtofour:
-        return (ip.sixtofour,)
-    if ip.teredo:
-        return ip.teredo
-    if ip in _NAT64 or ip in _TRANSLATED or (ip in _COMPATIBLE and int(ip) > 0xFFFF):
-        return (low,)
-    if (int(ip) >> 32) & 0xFFFFFFFF in (0x00005EFE, 0x02005EFE):  # ISATAP, RFC 5214
-        return (ip, low)
-    return (ip,)
-
-
-def _private(ip: Ip) -> str:
-    if isinstance(ip, ipaddress.IPv4Address):
-        return next((name for network, name in _PRIVATE if ip in network), "")
-    if ip in _GLOBAL_V6:
-        return ""
-    if ip.is_loopback or ip.is_unspecified:
-        return "loopback" if ip.is_loopback else "unspecified"
-    if ip.is_multicast:
-        return "multicast"
-    return "link-local" if ip.is_link_local else "private (not global unicast)"
+def _within(literal: Ip, ip: Ip) -> str:
+    return "" if literal == ip else f" ({literal} leads to it)"
 
 
 __all__ = ["METADATA", "Budget", "Policy", "Rule", "load_policy"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from bot.probes.params import endpoint, literal, show
 from bot.probes.query_log import FORMATS
 from bot.probes.table import KINDS
 
+_PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
 RESOLV_CONF = Path("/etc/resolv.conf")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rule:
-    """An allow rule. `ports` are inclusive ranges; None means any, for ports and for kinds."""
+    """An allow rule. `ports` are inclusive ranges; None means any, for ports and for kinds; a file must say so."""
 
     network: Network
     ports: tuple[tuple[int, int], ...] | None = None
@@ -38,11 +40,18 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """Limits of this agent's own load."""
+    """Limits of this agent's own load, whatever the hub asks.
+
+    `dns_per_server_...` hold for each DNS server; `sockets...` for everything a probe opens, queries included.
+    """
 
     concurrent: int = 64
     probes_per_second: float = 50
     dns_per_second: float = 50
+    dns_per_server_per_second: float = 20
+    dns_per_server_in_flight: int = 64
+    sockets: int = 512
+    sockets_per_second: float = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -141,21 +150,26 @@ class _File:
             raise self._wrong(f"{key}.network", f"must be a CIDR network, not {rule.get('network')!r}") from exc
         return Rule(
             network=network,
-            ports=self._ports(f"{key}.ports", rule.get("ports", "any")),
-            kinds=self._kinds(f"{key}.kinds", rule.get("kinds", "any")),
+            ports=self._ports(f"{key}.ports", self._said(key, rule, "ports")),
+            kinds=self._kinds(f"{key}.kinds", self._said(key, rule, "kinds")),
         )
+
+    def _said(self, key: str, rule: Mapping[str, Any], name: str) -> Any:
+        # Never by omission: a rule that is cut short must not open more than one that is complete.
+        if rule.get(name) is None:
+            raise self._wrong(f"{key}.{name}", f'is missing: name the {name}, or write "{name}: any"')
+        return rule[name]
 
     def _ports(self, key: str, value: Any) -> tuple[tuple[int, int], ...] | None:
         if value == "any":
             return None
         found = []
         for item in value if isinstance(value, list) else [value]:
-            low, dash, high = str(item).partition("-")
-            try:
-                pair = int(low), int(high) if dash else int(low)
-            except ValueError as exc:
-                raise self._wrong(key, f"{item!r} is neither a port nor a range like 8000-9000") from exc
-            if isinstance(item, bool) or not 0 < pair[0] <= pair[1] < 65536:
+            spelled = _PORTS.fullmatch(str(item))
+            if spelled is None or isinstance(item, bool):
+                raise self._wrong(key, f"{item!r} is neither a port nor a range like 8000-9000")
+            pair = int(spelled[1]), int(spelled[2] or spelled[1])
+            if not 0 < pair[0] <= pair[1] < 65536:
                 raise self._wrong(key, f"{item!r} is not within 1 to 65535")
             found.append(pair)
         if not found:
@@ -166,8 +180,10 @@ class _File:
         if value == "any":
             return None
         items = value if isinstance(value, list) else [value]
+        if not items:
+            raise self._wrong(key, 'must name a kind, or be "any"')
         for item in items:
-            if item not in KINDS:
+            if not isinstance(item, str) or item not in KINDS:
                 raise self._wrong(key, f"unknown kind {item!r}; known are {', '.join(KINDS)}")
         return frozenset(items)
 
@@ -191,7 +207,7 @@ class _File:
             raise self._wrong(key, "must be addresses like 10.0.0.2 or 10.0.0.2:53") from exc
 
     def _file(self, key: str, value: Any) -> Path:
-        if not isinstance(value, str) or not value:
+        if not isinstance(value, str) or not value or not value.isprintable():
             raise self._wrong(key, "must be a path")
         return self._path.parent / value
 
@@ -256,12 +272,17 @@ class _File:
 
     def _budget(self, value: Any) -> Budget:
         limits = self._keys("budget", {} if value is None else value, list(Budget.__dataclass_fields__))
+        whole = {f.name for f in fields(Budget) if f.type == "int"}
         for name, number in limits.items():
             if isinstance(number, bool) or not isinstance(number, (int, float)) or not 0 < number <= 100_000:
                 raise self._wrong(f"budget.{name}", f"must be a positive number, not {number!r}")
+            if name in whole and number != int(number):
+                raise self._wrong(f"budget.{name}", f"must be a whole number, not {number!r}")
+        # What is not written follows what is: who asks for more probes does not mean them to run out of sockets.
         default = Budget()
-        return Budget(
-            concurrent=int(limits.get("concurrent", default.concurrent)),
-            probes_per_second=float(limits.get("probes_per_second", default.probes_per_second)),
-            dns_per_second=float(limits.get("dns_per_second", default.dns_per_second)),
-        )
+        implied = {
+            "sockets": max(default.sockets, 8 * limits.get("concurrent", 0)),
+            "sockets_per_second": max(default.sockets_per_second, 4 * limits.get("probes_per_second", 0)),
+        }
+        given: dict[str, Any] = {**implied, **limits}
+        return Budget(**{name: int(n) if name in whole else float(n) for name, n in given.items()})

@@ -8,7 +8,9 @@ raw here and judged in `bot.diagnosis`.
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -39,6 +41,14 @@ class Pace(Protocol):
 
     async def __call__(self, what: str) -> bool:
         """Wait for leave to do one more "probe" or "dns" query; False when that would take too long."""
+        ...
+
+    def asking(self, server: str) -> AbstractAsyncContextManager[bool]:
+        """Wait for leave to send this DNS server one more query, which is out until the end; False for no leave."""
+        ...
+
+    def admits(self, opened: socket.socket) -> bool:
+        """Whether one more socket may be used now; nobody waits, for a wait would look like the target's."""
         ...
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
+from bot.domain.failure import Failure, FaultOf
 from bot.probes import ready, stamps
 from bot.probes.base import ProbeContext
-from bot.probes.classify import LocalError
+from bot.probes.classify import Classified, LocalError
 from bot.probes.ready import Socket
 
 _BIND_ADDRESS_NO_PORT = 24  # IP_BIND_ADDRESS_NO_PORT, linux/in.h: choose the port at connect, so ports can be shared
@@ -86,7 +87,10 @@ def attach(sock: Socket, address: str, port: int) -> Socket:
 
 
 def open_socket(address: str, ctx: ProbeContext, kind: socket.SocketKind, proto: int = 0) -> Socket:
-    """A non-blocking socket bound to the context's source. Raises LocalError. The caller asks the policy."""
+    """A non-blocking socket bound to the context's source. The caller asks the policy.
+
+    Raises LocalError, or Classified where the agent's budget of sockets is used up.
+    """
     family = family_of(address)
     try:
         sock = Socket(family, kind | socket.SOCK_NONBLOCK, proto)
@@ -100,6 +104,10 @@ def open_socket(address: str, ctx: ProbeContext, kind: socket.SocketKind, proto:
     except OSError as exc:
         sock.close()
         raise LocalError(exc.errno or 0) from exc
+    if ctx.pace is not None and not ctx.pace.admits(sock):
+        sock.close()
+        reason = "the agent's budget of sockets is used up"
+        raise Classified(Failure.AGENT_OVERLOADED, fault=FaultOf.AGENT, reason=reason)
     return sock
 
 

@@ -65,6 +65,18 @@ async def ask(
     Raises Denied, OSError and its kin (`classify.CAUGHT`), or Classified for a malformed answer.
     """
     await within_budget(ctx)
+    if ctx.pace is None:
+        return await _ask(resolver, asked, proto, ctx, timeout_s)
+    async with ctx.pace.asking(resolver.address) as leave:
+        if not leave:
+            reason = f"the agent's budget for {resolver.address} is used up"
+            raise Classified(Failure.AGENT_OVERLOADED, fault=FaultOf.AGENT, reason=reason)
+        return await _ask(resolver, asked, proto, ctx, timeout_s)
+
+
+async def _ask(
+    resolver: Resolver, asked: Question, proto: str, ctx: ProbeContext, timeout_s: float
+) -> tuple[Answer, float]:
     ident = secrets.randbits(16)
     payload = dns_message.query(ident, asked)
     try:

@@ -84,7 +84,9 @@ def _method(wanted: str, address: str, ctx: ProbeContext) -> str | None:
         return "tcp"
     for name, kind in (("icmp", socket.SOCK_DGRAM), ("icmp_raw", socket.SOCK_RAW)):
         try:
-            dial.open_socket(address, replace(ctx, source=""), kind, _ECHO[dial.family_of(address)].protocol).close()
+            dial.open_socket(
+                address, replace(ctx, source="", pace=None), kind, _ECHO[dial.family_of(address)].protocol
+            ).close()
         except LocalError:
             continue
         return name

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.agent.pacer import Pacer
 from bot.agent.policy import Policy, load_policy
 from bot.agent.policy_file import Budget
 from bot.domain.errors import ConfigError
@@ -38,11 +37,14 @@ PRIVATE = [
 EMBEDDED = [
     "::ffff:127.0.0.1", "::ffff:10.0.0.1", "2002:a00:1::1", "2002:7f00:1::", "64:ff9b::a00:1", "64:ff9b::7f00:1",
     "::127.0.0.1", "::ffff:0:10.0.0.1", "2001:0:4136:e378:8000:63bf:f5ff:fffe", "64:ff9b:1::a00:1",
-    "2a00::5efe:a00:1",
+    "2a00::5efe:a00:1", "2a00::200:5efe:a00:1", "2a00::300:5efe:7f00:1", "192.88.99.1",
 ]  # fmt: skip
 METADATA = [
     "169.254.169.254", "100.100.100.200", "169.254.0.23", "fd00:ec2::254", "169.254.170.2",
     "::ffff:169.254.169.254", "2002:a9fe:a9fe::1", "64:ff9b::a9fe:a9fe", "64:ff9b::6464:64c8",
+    "64:ff9b:1::a9fe:a9fe", "64:ff9b:1:a9fe:a9:fe00::", "64:ff9b:1:a9:fe:a9fe::", "64:ff9b:1:aa:a9:fea9:fe00:0",
+    "2a00:64::a9fe:a9fe", "2a00:64:a9fe:a9fe::", "2a00:64:a:a9fe:a9:fe00::", "fd00:c1::a9fe:a9fe", "100.96.0.96",
+    "2001:0:4136:e378:8000:63bf:5601:5601", "2001:0:a9fe:a9fe:8000:63bf:f7f7:f7f7", "2a00::5efe:a9fe:a9fe",
 ]  # fmt: skip
 
 
@@ -65,7 +67,9 @@ def test_public_addresses_are_allowed_by_default(address: str) -> None:
 
 @pytest.mark.parametrize("address", METADATA)
 def test_metadata_is_refused_whatever_a_rule_says(tmp_path: Path, address: str) -> None:
-    rules = policy(tmp_path, "allow: [{network: 0.0.0.0/0}, {network: '::/0'}]\n")
+    rules = policy(
+        tmp_path, "allow: [{network: 0.0.0.0/0, ports: any, kinds: any}, {network: '::/0', ports: any, kinds: any}]\n"
+    )
     assert "never allowed" in denied(rules, "http", spell(address), 80)
     assert "never allowed" in denied(rules, "dns", spell(address), 53)
 
@@ -78,7 +82,9 @@ def test_metadata_is_refused_whatever_a_rule_says(tmp_path: Path, address: str) 
     ],
 )  # fmt: skip
 def test_only_canonical_literals_pass(tmp_path: Path, address: str) -> None:
-    rules = policy(tmp_path, "allow: [{network: 0.0.0.0/0}, {network: '::/0'}]\n")
+    rules = policy(
+        tmp_path, "allow: [{network: 0.0.0.0/0, ports: any, kinds: any}, {network: '::/0', ports: any, kinds: any}]\n"
+    )
     denied(rules, "tcp", address, 80)
 
 
@@ -94,7 +100,7 @@ def test_a_rule_allows_its_network_ports_and_kinds_and_nothing_beside(tmp_path: 
 
 
 def test_public_deny_leaves_only_the_rules(tmp_path: Path) -> None:
-    rules = policy(tmp_path, "public: deny\nallow: [{network: 203.0.113.0/24}]\n")
+    rules = policy(tmp_path, "public: deny\nallow: [{network: 203.0.113.0/24, ports: any, kinds: any}]\n")
     rules.check("tcp", "203.0.113.9", 443)
     assert "public: deny" in denied(rules, "tcp", "8.8.8.8", 443)
 
@@ -157,6 +163,13 @@ budget: {concurrent: 8, probes_per_second: 20, dns_per_second: 30}
     assert rules.budget == Budget(concurrent=8, probes_per_second=20, dns_per_second=30)
 
 
+def test_a_larger_budget_of_probes_brings_the_sockets_they_need(tmp_path: Path) -> None:
+    wide = policy(tmp_path, "budget: {concurrent: 1000, probes_per_second: 500}\n").budget
+    assert (wide.sockets, wide.sockets_per_second) == (8000, 2000)
+    said = policy(tmp_path, "budget: {concurrent: 1000, sockets: 100, sockets_per_second: 7}\n").budget
+    assert (said.sockets, said.sockets_per_second) == (100, 7)
+
+
 def test_a_key_may_come_from_files_and_half_a_key_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from-file\n")
     environ = {"WARROOM_TENCENT_SECRET_ID": "id", "WARROOM_TENCENT_SECRET_KEY_FILE": str(tmp_path / "key")}
@@ -173,10 +186,13 @@ def test_a_key_may_come_from_files_and_half_a_key_is_an_error(tmp_path: Path) ->
         ("alow: []\n", "alow: unknown key"),
         ("allow: [{network: 127.0.0.1/8}]\n", "allow[0].network"),
         ("allow: [{ports: any}]\n", "allow[0].network"),
-        ("allow: [{network: 10.0.0.0/8}, {network: 10.0.0.0/8, ports: [http]}]\n", "allow[1].ports"),
+        (
+            "allow: [{network: 10.0.0.0/8, ports: any, kinds: any}, {network: 10.0.0.0/8, ports: [http]}]\n",
+            "allow[1].ports",
+        ),
         ("allow: [{network: 10.0.0.0/8, ports: [9000-8000]}]\n", "allow[0].ports"),
         ("allow: [{network: 10.0.0.0/8, ports: []}]\n", "allow[0].ports"),
-        ("allow: [{network: 10.0.0.0/8, kinds: [shell]}]\n", "allow[0].kinds"),
+        ("allow: [{network: 10.0.0.0/8, ports: any, kinds: [shell]}]\n", "allow[0].kinds"),
         ("allow: [{network: 10.0.0.0/8, port: 53}]\n", "allow[0].port: unknown key"),
         ("allow: {network: 10.0.0.0/8}\n", "allow: must be a list"),
         ("public: maybe\n", "public"),
@@ -187,6 +203,21 @@ def test_a_key_may_come_from_files_and_half_a_key_is_an_error(tmp_path: Path) ->
         ("capture: 'yes'\n", "capture"),
         ("query_log: {path: q.log, format: bind}\n", "query_log.format"),
         ("budget: {concurrent: 0}\n", "budget.concurrent"),
+        ("budget: {concurrent: 0.5}\n", "budget.concurrent: must be a whole number"),
+        ("budget: {dns_per_server_per_second: -1}\n", "budget.dns_per_server_per_second"),
+        (
+            "allow: [{network: 10.0.0.0/8, kinds: any}]\n",
+            'allow[0].ports: is missing: name the ports, or write "ports: any"',
+        ),
+        (
+            "allow: [{network: 10.0.0.0/8, ports: any}]\n",
+            'allow[0].kinds: is missing: name the kinds, or write "kinds: any"',
+        ),
+        ("allow: [{network: 10.0.0.0/8, ports: any, kinds: }]\n", "allow[0].kinds: is missing"),
+        ("allow: [{network: 10.0.0.0/8, ports: '\u0665\u0663', kinds: any}]\n", "allow[0].ports"),
+        ("allow: [{network: 10.0.0.0/8, ports: any, kinds: []}]\n", "allow[0].kinds"),
+        ("kinds: [[dns]]\n", "kinds: unknown kind"),
+        ('query_log: {path: "a\\0b"}\n', "query_log.path"),
         ("- a list\n", "must be a mapping"),
         ("a: [\n", "not YAML"),
     ],
@@ -207,16 +238,3 @@ def test_an_empty_policy_file_is_the_default_policy(tmp_path: Path) -> None:
     rules = policy(tmp_path, "")
     rules.check("tcp", "8.8.8.8", 53)
     denied(rules, "tcp", "127.0.0.1", 53)
-
-
-def test_the_budget_lets_a_burst_pass_then_slows_then_refuses() -> None:
-    clock = [100.0]
-    pacer = Pacer(Budget(dns_per_second=10), now=lambda: clock[0])
-    waits = [pacer.reserve("dns") for _ in range(31)]
-    assert waits[:10] == [0.0] * 10
-    assert waits[10] == pytest.approx(0.1)
-    assert waits[29] == pytest.approx(2.0)
-    assert waits[30] is None
-    clock[0] += 3.0
-    assert pacer.reserve("dns") == 0.0
-    assert pacer.reserve("probe") == 0.0

@@ -14,7 +14,7 @@ from bot.probes.base import ProbeContext
 from tests.needs import need_tool
 from tests.probes.servers import HOST, unbound
 
-LOOPBACK = "allow: [{network: 127.0.0.0/8}, {network: '::1/128'}]\n"
+LOOPBACK = "allow: [{network: 127.0.0.0/8, ports: any, kinds: any}, {network: '::1/128', ports: any, kinds: any}]\n"
 MakeContext = Callable[..., ProbeContext]
 
 

@@ -62,7 +62,9 @@ async def test_a_name_that_does_not_resolve_fails_in_its_dns_phase(
 
 
 async def test_a_name_that_points_to_metadata_is_never_dialled(context: MakeContext, resolver: Resolver) -> None:
-    ctx = context(f'resolvers: {{host: ["{resolver}"]}}\n', policy="allow: [{network: 0.0.0.0/0}]\n")
+    ctx = context(
+        f'resolvers: {{host: ["{resolver}"]}}\n', policy="allow: [{network: 0.0.0.0/0, ports: any, kinds: any}]\n"
+    )
     seen = await run("http", {"url": "http://metadata.test/latest/meta-data"}, ctx, 10)
     assert (seen.failure, seen.fault_of) == (Failure.POLICY_DENIED, FaultOf.POLICY)
     assert "metadata" in seen.detail["reason"]

@@ -60,5 +60,5 @@ async def test_icmp_alone_needs_its_kind_or_any_port_in_the_rule(context: MakeCo
     asked = {"address": HOST, "tries": 1}
     named = context(policy="allow: [{network: 127.0.0.0/8, ports: [443], kinds: [ping]}]\n")
     assert (await run("ping", asked, named, 10)).ok
-    unnamed = context(policy="allow: [{network: 127.0.0.0/8, ports: [443]}]\n")
+    unnamed = context(policy="allow: [{network: 127.0.0.0/8, ports: [443], kinds: any}]\n")
     assert (await run("ping", asked, unnamed, 10)).failure is Failure.POLICY_DENIED

@@ -32,7 +32,7 @@ from bot.wire.signing import Signer, Verifier
 
 HOST = "127.41.0.10"
 TOKEN = "one token for all agents of these tests"
-POLICY = "allow: [{network: 127.0.0.0/8}]\nresolvers: {host: ['127.41.0.53:5353']}\n"
+POLICY = "allow: [{network: 127.0.0.0/8, ports: any, kinds: any}]\nresolvers: {host: ['127.41.0.53:5353']}\n"
 
 
 async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
