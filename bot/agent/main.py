@@ -21,6 +21,7 @@ from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
 from bot.domain.errors import ConfigError
 from bot.domain.probe import Agent
+from bot.probes.redact import LogFilter, redactor
 from bot.probes.table import KINDS
 
 log = logging.getLogger("warroom.agent")
@@ -65,6 +66,9 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
     token = agent_token(environ)
     policy = load_policy(options.policy)
     context = policy.context(environ)
+    quiet = LogFilter(redactor(context, token))
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(quiet)
     agent = Agent(
         name=options.name,
         region=options.region,

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import math
 import socket
 import time
 import weakref
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 
 from bot.agent.policy_file import Budget
 
 MAX_WAIT_S = 2.0
 """Work that would have to wait longer is refused as the agent's own trouble."""
 MAX_SERVERS = 256
-"""DNS servers kept count of; one that was not asked for a while is forgotten first."""
+"""DNS servers kept count of, before one that was not asked for a while is forgotten."""
 
 
 class Pacer:
@@ -36,7 +35,10 @@ class Pacer:
 
     async def __call__(self, what: str) -> bool:
         """Wait for a token; False when it would take longer than MAX_WAIT_S."""
-        return await _slept(self.reserve(what))
+        wait_s = self.reserve(what)
+        if wait_s:
+            await asyncio.sleep(wait_s)
+        return wait_s is not None
 
     def reserve(self, what: str, *, max_wait_s: float = MAX_WAIT_S) -> float | None:
         """Take a token and say how many seconds to wait for it; None when that is too long."""
@@ -48,25 +50,31 @@ class Pacer:
         self._due[what] = due
         return max(0.0, due - now)
 
-    @contextlib.asynccontextmanager
-    async def asking(self, server: str) -> AsyncIterator[bool]:
-        """Wait for leave to ask this DNS server, and count the query as out until the end; False for no leave."""
+    async def ask(self, server: str) -> bool:
+        """Wait for leave to ask this DNS server, and count the query as out until `asked`; False for no leave."""
         known = self._server(server)
-        if known.out >= self._budget.dns_per_server_in_flight:
-            yield False
-            return
+        wait_s = None if known.out >= self._budget.dns_per_server_in_flight else known.reserve(self._now())
+        if wait_s is None:
+            return False
         known.out += 1
-        try:
-            yield await _slept(known.reserve(self._now()))
-        finally:
-            known.out -= 1
+        if wait_s:
+            try:
+                await asyncio.sleep(wait_s)
+            except BaseException:
+                known.out -= 1
+                raise
+        return True
+
+    def asked(self, server: str) -> None:
+        """The query is no longer out."""
+        self._server(server).out -= 1
 
     def _server(self, name: str) -> Server:
-        known = self._servers.pop(name, None) or Server(self._budget.dns_per_server_per_second)
-        self._servers[name] = known
+        known = self._servers.get(name)
+        if known is None:
+            known = self._servers[name] = Server(self._budget.dns_per_server_per_second)
         if len(self._servers) > MAX_SERVERS:
-            idle = next((n for n, s in self._servers.items() if s.idle(self._now())), None)
-            if idle is not None:
+            for idle in [n for n, s in self._servers.items() if s is not known and s.idle(self._now())]:
                 del self._servers[idle]
         return known
 
@@ -101,11 +109,3 @@ class Server:
     def idle(self, now: float) -> bool:
         """Whether nothing would be lost by forgetting it."""
         return self.out == 0 and (not self._times or now - self._times[-1] > self._window_s)
-
-
-async def _slept(wait_s: float | None) -> bool:
-    if wait_s is None:
-        return False
-    if wait_s > 0:
-        await asyncio.sleep(wait_s)
-    return True

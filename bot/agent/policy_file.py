@@ -284,5 +284,6 @@ class _File:
             "sockets": max(default.sockets, 8 * limits.get("concurrent", 0)),
             "sockets_per_second": max(default.sockets_per_second, 4 * limits.get("probes_per_second", 0)),
         }
-        given: dict[str, Any] = {**implied, **limits}
-        return Budget(**{name: int(n) if name in whole else float(n) for name, n in given.items()})
+        given = {**implied, **limits}
+        exact: dict[str, Any] = {name: int(n) if name in whole else float(n) for name, n in given.items()}
+        return Budget(**exact)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,8 +42,12 @@ class Pace(Protocol):
         """Wait for leave to do one more "probe" or "dns" query; False when that would take too long."""
         ...
 
-    def asking(self, server: str) -> AbstractAsyncContextManager[bool]:
-        """Wait for leave to send this DNS server one more query, which is out until the end; False for no leave."""
+    async def ask(self, server: str) -> bool:
+        """Wait for leave to send this DNS server one more query; False for none, else call `asked` at its end."""
+        ...
+
+    def asked(self, server: str) -> None:
+        """A query that had leave is no longer out."""
         ...
 
     def admits(self, opened: socket.socket) -> bool:

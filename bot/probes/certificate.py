@@ -15,6 +15,8 @@ from bot.probes.classify import CAUGHT
 from bot.probes.stream import Tls, unverified
 
 MAX_NAMES = 20
+MAX_TEXT = 300
+"""Characters of a name that are told; a hostile certificate may hold a hundred thousand."""
 UNVERIFIED = frozenset({Failure.TLS_EXPIRED, Failure.TLS_UNTRUSTED, Failure.TLS_WRONG_HOST})
 
 
@@ -27,12 +29,13 @@ def describe(der: bytes, now: datetime) -> dict[str, Json]:
         names: list[str] = []
         with contextlib.suppress(x509.ExtensionNotFound):
             san = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-            names = [str(n.value) for n in san if isinstance(n, (x509.DNSName, x509.IPAddress))]
-    except ValueError:
+            names = [str(n.value)[:MAX_TEXT] for n in san if isinstance(n, (x509.DNSName, x509.IPAddress))]
+        subject, issuer = certificate.subject.rfc4514_string(), certificate.issuer.rfc4514_string()
+    except Exception:  # noqa: BLE001 - a certificate that cannot be read says so in a dozen types, and none is ours
         return {}
     return {
-        "subject": certificate.subject.rfc4514_string(),
-        "issuer": certificate.issuer.rfc4514_string(),
+        "subject": subject[:MAX_TEXT],
+        "issuer": issuer[:MAX_TEXT],
         "not_before": certificate.not_valid_before_utc.isoformat(),
         "not_after": certificate.not_valid_after_utc.isoformat(),
         "san": names[:MAX_NAMES],

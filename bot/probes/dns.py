@@ -19,6 +19,8 @@ from bot.probes.names import Resolver
 from bot.probes.params import Reader
 from bot.probes.tries import Try, percentile, spaced, summarise
 
+MAX_ANSWERS = 64
+"""Addresses that are told: a server that makes up thousands must not make the result too large to be sent."""
 _FAMILIES = {"A": socket.AF_INET, "AAAA": socket.AF_INET6}
 
 
@@ -143,7 +145,7 @@ def _outcome(results: Sequence[Try], seen: Sequence[Seen], servers: Sequence[str
         p50_ms=_round(p50),
         p95_ms=_round(p95),
         rcodes=rcodes,
-        answers=sorted({a for s in seen for a in s.answers}),
+        answers=sorted({a for s in seen for a in s.answers})[:MAX_ANSWERS],
         resolvers=list(dict.fromkeys(servers)),
         by_resolver=by_resolver,
     )

@@ -11,12 +11,13 @@ from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes import query_log
 from bot.probes.base import Probe, ProbeContext, failed
-from bot.probes.params import Reader
+from bot.probes.params import Reader, endpoint
 from bot.probes.query_log import Line
 
 TOP = 10
 MAX_CLIENTS = 10_000
 MAX_NAMES = 20_000
+MAX_NAMES_OF_ALL = 100_000
 """Bounds of memory under a flood of spoofed clients or random names; counts of queries stay exact."""
 
 
@@ -36,6 +37,7 @@ class Tally:
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
         self.queries = 0
+        self._names = 0
 
     def take(self, line: Line) -> None:
         """Count one query or reply."""
@@ -46,8 +48,10 @@ class Tally:
                 return
             client = self.clients[line.client] = Client()
         client.queries += line.query
-        if line.query and len(client.names) < MAX_NAMES:
+        if line.query and len(client.names) < MAX_NAMES and self._names < MAX_NAMES_OF_ALL:
+            before = len(client.names)
             client.names.add(hash(line.name))
+            self._names += len(client.names) - before
         if line.nxdomain is not None:
             client.replies += 1
             client.nxdomain += line.nxdomain
@@ -101,6 +105,8 @@ async def _watch(source: str, seconds: int, port: int, ctx: ProbeContext) -> Out
                 return "capture: the agent's policy does not allow it (capture: true)"
             from bot.probes import capture
 
+            if port not in _dns_ports(ctx):
+                return f"capture: port {port} is neither 53 nor the port of a resolver that the agent's policy names"
             dropped = await capture.watch(port, seconds, tally.take)
     except OSError as exc:
         code = errno.errorcode.get(exc.errno or 0, "?")
@@ -109,6 +115,11 @@ async def _watch(source: str, seconds: int, port: int, ctx: ProbeContext) -> Out
     except AttributeError:
         return f"{source}: this system has no packet sockets"
     return _outcome(tally, source, seconds, dropped)
+
+
+def _dns_ports(ctx: ProbeContext) -> set[int]:
+    """Leave to look at DNS is no leave to look at anything else that passes."""
+    return {53, *(endpoint(text, "resolvers", port=53)[1] for group in ctx.resolvers.values() for text in group)}
 
 
 def _outcome(tally: Tally, source: str, seconds: int, dropped: int) -> Outcome:

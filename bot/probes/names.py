@@ -67,11 +67,13 @@ async def ask(
     await within_budget(ctx)
     if ctx.pace is None:
         return await _ask(resolver, asked, proto, ctx, timeout_s)
-    async with ctx.pace.asking(resolver.address) as leave:
-        if not leave:
-            reason = f"the agent's budget for {resolver.address} is used up"
-            raise Classified(Failure.AGENT_OVERLOADED, fault=FaultOf.AGENT, reason=reason)
+    if not await ctx.pace.ask(resolver.address):
+        reason = f"the agent's budget for {resolver.address} is used up"
+        raise Classified(Failure.AGENT_OVERLOADED, fault=FaultOf.AGENT, reason=reason)
+    try:
         return await _ask(resolver, asked, proto, ctx, timeout_s)
+    finally:
+        ctx.pace.asked(resolver.address)
 
 
 async def _ask(

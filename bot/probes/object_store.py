@@ -32,7 +32,7 @@ async def _run(vendor: str, request: Request, wanted: Repeat, ctx: ProbeContext)
         return found.judged(judge(found.reply, vendor) if found.reply else None)
 
     done = await series("object_store", lambda: request, come_to, ctx, wanted)
-    code = done.reply.headers.get(CODES[vendor]) if done.reply else None
+    code = done.reply.headers.get(CODES[vendor], "")[:100] or None if done.reply else None
     return summarise(done.tries, **done.detail, vendor=vendor, code=code)
 
 

@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 from bot.domain.probe import Json
 from bot.probes.base import BadParams
 
-_NAME = re.compile(r"(?=[^A-Za-z_]*[A-Za-z_])(?!0[xX])[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
-"""A host name in ASCII with at least one letter, lest a number in some spelling of an address passes for a name."""
+_NAME = re.compile(r"(?!.*(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$)[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*\.?")
+"""A host name in ASCII whose last label is no number, decimal or hexadecimal: one that is, is some spelling of an
+IPv4 address (WHATWG URL, "ends in a number"), and a resolver library would read it as one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,13 +120,8 @@ class Reader:
         if self.given("address"):
             return Place(self.address(), "")
         host = self.text("host", limit=253)
-        try:
-            return Place(literal(host, "host"), host)
-        except BadParams:
-            pass
-        if not _NAME.fullmatch(host):
-            raise BadParams(f"host must be a DNS name or an IP address, not {host[:80]!r}")
-        return Place(None, host)
+        named = _host(host, "host")
+        return Place(None if _NAME.fullmatch(named) else named, host)
 
     def port(self, name: str = "port", default: int | None = None) -> int:
         """A port number."""
@@ -166,9 +162,22 @@ class Reader:
             raise BadParams(f"{name} must be an absolute http or https URL in ASCII")
         if parts.username is not None or parts.password is not None:
             raise BadParams(f"{name} must not carry credentials")
+        if port == 0:
+            raise BadParams(f"{name} must have a port from 1 to 65535")
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         default = 443 if parts.scheme == "https" else 80
-        return Url(scheme=parts.scheme, host=parts.hostname, port=port or default, target=target)
+        host = _host(parts.hostname, name)
+        return Url(scheme=parts.scheme, host=host, port=port or default, target=target)
+
+
+def _host(text: str, name: str) -> str:
+    """A DNS name as it is written, or an IP literal in canonical spelling. Raises BadParams."""
+    if len(text) <= 253 and _NAME.fullmatch(text):
+        return text
+    try:
+        return literal(text, name)
+    except BadParams as exc:
+        raise BadParams(f"{name} must have a DNS name or an IP address for its host, not {text[:80]!r}") from exc
 
 
 def literal(text: str, name: str) -> str:

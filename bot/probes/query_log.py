@@ -12,6 +12,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 POLL_S = 0.1
+BREATH = 500
+"""Lines that are read before other work gets its turn."""
+MAX_LINE = 4096
+"""Bytes; a longer line is no query, and what never ends is not waited for."""
 MAX_BYTES_S = 8 * 1024 * 1024
 """How much of a log is read at once; a faster one is sampled, never a reason to fill memory."""
 
@@ -89,8 +93,10 @@ class Tail:
             self._file.close()
             self._file = self._path.open("rb")
             data = with_rest + self._file.read(MAX_BYTES_S)
-        *whole, self._rest = (self._rest + data).split(b"\n")
-        return whole
+        *whole, rest = (self._rest + data).split(b"\n")
+        # One byte more than a line may have, so that the end of a line that is too long does not pass for a line.
+        self._rest = rest[: MAX_LINE + 1]
+        return [line for line in whole if len(line) <= MAX_LINE]
 
     def _grown(self) -> bytes:
         if os.fstat(self._file.fileno()).st_size < self._file.tell():
@@ -116,7 +122,9 @@ async def follow(path: Path, form: str, seconds: float, take: Callable[[Line], N
         while True:
             left = end - time.monotonic()
             await asyncio.sleep(max(0.0, min(POLL_S, left)))
-            for raw in tail.lines():
+            for number, raw in enumerate(tail.lines()):
+                if number % BREATH == 0:
+                    await asyncio.sleep(0)
                 line = read(raw)
                 if line is not None:
                     take(line)

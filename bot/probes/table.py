@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes import api, dns, dns_top, http, mysql, object_store, ping, postgres, redis, tcp, tls
 from bot.probes.base import BadParams, Denied, Prepare, ProbeContext, failed
+from bot.probes.classify import Classified
+from bot.probes.redact import redactor
 
 KINDS: dict[str, Prepare] = {
     "dns": dns.prepare,
@@ -36,7 +40,11 @@ def check(kind: str, params: Mapping[str, Json]) -> None:
 
 
 async def run(kind: str, params: Mapping[str, Json], ctx: ProbeContext, timeout_s: float) -> Outcome:
-    """Run one probe; whatever happens is an Outcome (only cancellation passes through)."""
+    """Run one probe; whatever happens is an Outcome without our secrets (only cancellation passes through)."""
+    return redactor(ctx).outcome(await _run(kind, params, ctx, timeout_s))
+
+
+async def _run(kind: str, params: Mapping[str, Json], ctx: ProbeContext, timeout_s: float) -> Outcome:
     prepare = KINDS.get(kind)
     if prepare is None:
         return failed(Failure.UNSUPPORTED, reason=f"this agent knows no probe of kind {kind[:40]!r}")
@@ -51,8 +59,13 @@ async def run(kind: str, params: Mapping[str, Json], ctx: ProbeContext, timeout_
         return failed(Failure.POLICY_DENIED, reason=str(exc))
     except BadParams as exc:
         return failed(Failure.UNSUPPORTED, reason=str(exc))
+    except Classified as exc:
+        return failed(exc.failure, fault=exc.fault, reason=exc.reason)
     except TimeoutError:
         return failed(Failure.AGENT_ERROR, reason=f"the probe did not finish within {timeout_s:g} s")
     except Exception as exc:  # noqa: BLE001 - a probe's bug must not take the agent down; the hub gets its name only
-        _log.warning("probe %s failed", kind, exc_info=True)
+        # One short line, for it may come 50 times a second; and no message, for a library may put anything into it.
+        frame = traceback.extract_tb(exc.__traceback__)[-1]
+        _log.warning("probe %s failed: %s at %s:%s", kind, type(exc).__name__, Path(frame.filename).name, frame.lineno)
+        _log.debug("probe %s failed", kind, exc_info=True)
         return failed(Failure.AGENT_ERROR, reason=type(exc).__name__)

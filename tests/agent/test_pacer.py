@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 
 import pytest
@@ -43,12 +42,10 @@ async def test_a_rate_below_one_is_a_pause_between_queries() -> None:
 
 async def test_one_server_holds_so_many_queries_at_once_and_others_are_not_held_up() -> None:
     pacer = Pacer(Budget(dns_per_server_in_flight=2))
-    async with contextlib.AsyncExitStack() as stack:
-        leaves = [await stack.enter_async_context(pacer.asking("10.0.0.2")) for _ in range(3)]
-        other = await stack.enter_async_context(pacer.asking("10.0.0.3"))
-        assert (leaves, other) == ([True, True, False], True)
-    async with pacer.asking("10.0.0.2") as leave:
-        assert leave
+    assert [await pacer.ask("10.0.0.2") for _ in range(3)] == [True, True, False]
+    assert await pacer.ask("10.0.0.3")
+    pacer.asked("10.0.0.2")
+    assert [await pacer.ask("10.0.0.2") for _ in range(2)] == [True, False]
 
 
 async def test_servers_asked_long_ago_are_forgotten() -> None:
@@ -56,8 +53,8 @@ async def test_servers_asked_long_ago_are_forgotten() -> None:
     pacer = Pacer(Budget(), now=lambda: clock[0])
     for number in range(4 * MAX_SERVERS):
         clock[0] += 0.1
-        async with pacer.asking(f"10.0.{number // 256}.{number % 256}"):
-            pass
+        assert await pacer.ask(f"10.0.{number // 256}.{number % 256}")
+        pacer.asked(f"10.0.{number // 256}.{number % 256}")
     assert len(pacer._servers) <= MAX_SERVERS
 
 

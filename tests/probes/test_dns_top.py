@@ -39,7 +39,12 @@ async def test_a_capture_names_the_busiest_client_once_per_query(context: MakeCo
     if os.geteuid() != 0:
         missing("packet capture needs root")
     watching = asyncio.create_task(
-        run("dns_top", {"seconds": 1, "source": "capture", "port": resolver.port}, context("capture: true\n"), 10)
+        run(
+            "dns_top",
+            {"seconds": 1, "source": "capture", "port": resolver.port},
+            context(f'capture: true\nresolvers: {{host: ["{resolver}"]}}\n'),
+            10,
+        )
     )
     await asyncio.sleep(0.2)
     await asyncio.gather(
