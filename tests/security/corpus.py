@@ -215,15 +215,19 @@ def _urls() -> list[Case]:
 
 
 def _servers() -> list[Case]:
-    plain = (("127.0.0.1", "loopback"), ("10.0.0.2", "private"), ("169.254.20.10", "link-local"), ("[::1]:53", "loopback"),
-             ("::ffff:10.0.0.2", "private"), ("127.0.0.1:5353", "loopback"), ("64:ff9b::10.0.0.2", "private"))  # fmt: skip
+    plain = (
+        ("127.0.0.1", "loopback"), ("10.0.0.2", "private"), ("169.254.20.10", "link-local"), ("[::1]:53", "loopback"),
+        ("::ffff:10.0.0.2", "private"), ("127.0.0.1:5353", "loopback"), ("64:ff9b::10.0.0.2", "private"),
+    )  # fmt: skip
     cases = [Case("server", a, says) for a, says in plain]
     cases += [
         Case("server", a, "never allowed", OPEN)
         for a in ("169.254.169.254", "100.100.100.200:53", "[::ffff:a9fe:a9fe]:53")
     ]
-    refused = ("2852039166", "0x7f.1", "localhost", "127.1:53", "127.0.0.1:0", "127.0.0.1:+53", "127.0.0.1:\u0665\u0663",
-               "[fe80::1%lo]:53", "[::1]x53", "@nowhere", "@", "/etc/hosts")  # fmt: skip
+    refused = (
+        "2852039166", "0x7f.1", "localhost", "127.1:53", "127.0.0.1:0", "127.0.0.1:+53", "127.0.0.1:\u0665\u0663",
+        "[fe80::1%lo]:53", "[::1]x53", "@nowhere", "@", "/etc/hosts",
+    )  # fmt: skip
     return cases + [Case("server", a, "must be an IP|no valid port|zone|knows no resolver", OPEN) for a in refused]
 
 
@@ -271,10 +275,10 @@ def _names() -> list[Case]:
 
 
 REDIRECTS = (
-    *(f"{status}-{where}" for status in (301, 302, 303, 307, 308) for where in ("metadata", "loopback", "name", "scheme")),
-    "302-relative", "302-network-path", "302-chain", "302-file", "302-gopher", "300-choices", "305-use-proxy", "201-created",
-    "200-meta-refresh", "200-refresh-header", "200-link", "200-alt-svc", "200-content-location", "401-challenge",
-    "101-switch", "103-early-hints", "407-proxy",
+    *(f"{status}-{to}" for status in (301, 302, 303, 307, 308) for to in ("metadata", "loopback", "name", "scheme")),
+    "302-relative", "302-network-path", "302-chain", "302-file", "302-gopher", "300-choices", "305-use-proxy",
+    "201-created", "200-meta-refresh", "200-refresh-header", "200-link", "200-alt-svc", "200-content-location",
+    "401-challenge", "101-switch", "103-early-hints", "407-proxy",
 )  # fmt: skip
 """Answers of a public web server that point inside; nothing is refused, and nothing is followed."""
 
