@@ -21,7 +21,7 @@ from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
 from bot.domain.errors import ConfigError
 from bot.domain.probe import Agent
-from bot.probes.redact import LogFilter, redactor
+from bot.probes.redact import LogFilter, Redactor, redactor
 from bot.probes.table import KINDS
 
 log = logging.getLogger("warroom.agent")
@@ -61,14 +61,26 @@ def agent_token(environ: Mapping[str, str]) -> str:
     return token
 
 
+def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """The values of our own variables whose names say that they are secret."""
+    words = ("TOKEN", "PASSWORD", "SECRET", "KEY")
+    return tuple(
+        environ[name] for name in sorted(environ) if name.startswith("WARROOM_") and name.rpartition("_")[2] in words
+    )
+
+
+def keep_out_of_the_log(own: Redactor) -> None:
+    """No record of any logger shows a secret, whatever a library writes."""
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(LogFilter(own))
+
+
 def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
     """The agent, ready to run. Raises ConfigError for a bad policy, token or address."""
     token = agent_token(environ)
     policy = load_policy(options.policy)
     context = policy.context(environ)
-    quiet = LogFilter(redactor(context, token))
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(quiet)
+    keep_out_of_the_log(redactor(context, token, *secrets_of(environ)))
     agent = Agent(
         name=options.name,
         region=options.region,

@@ -55,9 +55,11 @@ class Redactor:
         return [form for form in self._forms if form[:PIECE] in text or form[-PIECE:] in text]
 
     def _without(self, text: str, forms: Sequence[str]) -> str:
+        # Whole ones first: what looks like the edge of one secret may be the middle of another.
         for form in forms:
             if form in text:
                 text = text.replace(form, MASK)
+        for form in forms:
             text = _edges(text, form)
         return self._words.sub(MASK, text) if self._words else text
 
@@ -100,9 +102,17 @@ def _made(secrets: tuple[str, ...]) -> Redactor:
 
 
 def _spelled(secret: str) -> Iterator[str]:
+    for form in _written(secret):
+        yield form
+        if not form.isascii():
+            yield from (ascii(form)[1:-1], form.encode("utf-8", "surrogatepass").decode("latin-1"))
+
+
+def _written(secret: str) -> Iterator[str]:
     raw = secret.encode("utf-8", "surrogatepass")
     yield from (secret, secret.lower(), secret.upper(), html.escape(secret))
-    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1])
+    yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])
+    yield repr(secret)[1:-1]
     for spelled in (quote(raw, safe=""), quote(raw), quote_plus(raw), "".join(f"%{byte:02X}" for byte in raw)):
         yield spelled
         yield re.sub("%..", lambda found: found[0].lower(), spelled)
