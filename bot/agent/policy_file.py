@@ -80,7 +80,7 @@ def read(path: Path) -> Settings:
         value = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as exc:
         raise ConfigError(f"{path}: cannot be read ({exc.strerror})") from exc
-    except (YAMLError, UnicodeDecodeError) as exc:
+    except (YAMLError, ValueError, RecursionError) as exc:  # a date that is none, an int too long, a nest too deep
         raise ConfigError(f"{path}: not YAML: {' '.join(str(exc).split())[:300]}") from exc
     return _File(path).settings({} if value is None else value)
 
@@ -229,7 +229,7 @@ class _File:
             return None
         log = self._keys("query_log", value, ["path", "format"])
         form = log.get("format", "coredns")
-        if form not in FORMATS:
+        if not isinstance(form, str) or form not in FORMATS:
             raise self._wrong("query_log.format", f"must be one of {', '.join(FORMATS)}, not {form!r}")
         return self._file("query_log.path", log.get("path")), form
 

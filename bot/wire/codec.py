@@ -134,19 +134,27 @@ def _map(row: Mapping[str, Any], key: str) -> dict[str, Any]:
     return value
 
 
+def _shown(row: Mapping[str, Any], key: str, limit: int) -> str:
+    """Text that is written to logs, tables and pages as it stands, and names somebody: refused, not mended."""
+    value = _str(row, key, limit)
+    if value != legible(value) or "\n" in value:
+        raise FrameError(f"{key} must be plain text of one line")
+    return value
+
+
 def _agent(row: Mapping[str, Any]) -> Agent:
-    resolvers = {str(k)[:20]: tuple(str(a)[:80] for a in v)[:8] for k, v in _map(row, "resolvers").items()}
+    groups = {legible(str(k)[:20]): v for k, v in _map(row, "resolvers").items()}
     return Agent(
-        name=_str(row, "name", 80),
-        region=_str(row, "region", 80),
-        vantage=_str(row, "vantage", 40),
-        env=_str(row, "env", 40),
-        vpc=_str(row, "vpc", 80),
-        cluster=_str(row, "cluster", 80),
-        state=_str(row, "state", 20),
-        version=_str(row, "version", 40),
-        kinds=tuple(str(k)[:40] for k in row.get("kinds") or ())[:64],
-        resolvers=resolvers,
+        name=_shown(row, "name", 80),
+        region=_shown(row, "region", 80),
+        vantage=_shown(row, "vantage", 40),
+        env=_shown(row, "env", 40),
+        vpc=_shown(row, "vpc", 80),
+        cluster=_shown(row, "cluster", 80),
+        state=_shown(row, "state", 20),
+        version=_shown(row, "version", 40),
+        kinds=tuple(legible(str(k)[:40]) for k in row.get("kinds") or ())[:64],
+        resolvers={k: tuple(legible(str(a)[:80]) for a in v)[:8] for k, v in list(groups.items())[:8]},
     )
 
 
@@ -174,7 +182,7 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
         failure=Failure(row["failure"]) if row.get("failure") else None,
         fault_of=FaultOf(row["fault_of"]) if row.get("fault_of") else None,
         success_rate=rate,
-        timings_ms={str(k)[:40]: _num({"ms": v}, "ms") for k, v in _map(row, "timings_ms").items()},
+        timings_ms={legible(str(k)[:40]): _num({"ms": v}, "ms") for k, v in _map(row, "timings_ms").items()},
         detail=believable(_map(row, "detail")),
     )
 

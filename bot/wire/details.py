@@ -6,7 +6,6 @@ under "malformed". Other fields are kept as plain JSON, cut to a bounded depth a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -124,7 +123,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         return _text(value)
     if isinstance(value, (int, float)):
-        return value if math.isfinite(value) and abs(value) <= _MAX * 1e3 else None
+        # False of NaN as well; `isfinite` would raise OverflowError for an int of 400 digits.
+        return value if abs(value) <= _MAX * 1e3 else None
     if depth >= DEEP:
         return None
     if isinstance(value, list):
