@@ -260,7 +260,8 @@ class _File:
         if ("secret_file" in login) == ("secret_env" in login):
             raise self._wrong(key, "needs secret_file or secret_env, and not both")
         if "secret_env" in login:
-            secret = os.environ.get(str(login["secret_env"]), "")
+            name = str(login["secret_env"])
+            secret = os.environ.get(name, "") if name.isascii() else ""
             if not secret:
                 raise self._wrong(f"{key}.secret_env", f"{login['secret_env']} is not set")
             return secret

@@ -222,7 +222,7 @@ def test_a_bent_policy_is_read_or_its_key_is_named(seed: int) -> None:
             policy_file._File(Path("policy.yaml")).settings(value)
 
 
-@settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(seed=SEEDS)
 def test_a_bent_policy_file_is_read_or_refused(seed: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "bent.yaml"
@@ -295,3 +295,22 @@ def test_more_than_100_000_inputs_were_tried() -> None:
     """Those that this run has come by; with the whole module they are all of them."""
     assert sum(COUNTS.values()) * BATCH > 100_000
     assert dict(tried) == {what: COUNTS[what] * BATCH for what in tried}
+
+
+def test_what_the_fuzz_has_found_stays_mended(tmp_path: Path) -> None:
+    assert believable({"x": 10**400, "tries": 10**400}) == {"x": None, "malformed": ["tries"]}
+    for name in ("a\ud800", "a\nb", "a\x1b[31m", "a\u202eb"):
+        row = json.loads(json.dumps(ROWS[1]))
+        row["agent"]["name"] = name
+        with pytest.raises(FrameError, match="name must be plain text of one line"):
+            frame_of(json.dumps(row))
+    for text in (
+        "query_log: {path: q.log, format: []}",
+        "[" * 900,
+        "a: " + "9" * 5000,
+        "a: 2001-99-99",
+        "kinds: [[dns]]",
+    ):
+        (tmp_path / "policy.yaml").write_text(text)
+        with pytest.raises(ConfigError):
+            policy_file.read(tmp_path / "policy.yaml")

@@ -33,6 +33,8 @@ Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 LIMIT_S = 1.0
 SLACK_S = 2.0
+SET = 1
+"""The epoll set in which the sockets of a loop are waited for; it is made once."""
 
 
 @contextlib.asynccontextmanager
@@ -99,10 +101,10 @@ async def asked(context: MakeContext, talk: Talk, **params: Any) -> Outcome:
         assert seen.fault_of in (None, FaultOf.TARGET)
         assert max(lags, default=0) < 0.5
         for _ in range(50):
-            if open_files() <= files:
+            if open_files() <= files + SET:
                 break
             await asyncio.sleep(0.02)
-        assert open_files() <= files
+        assert open_files() <= files + SET
     return seen
 
 
@@ -266,7 +268,7 @@ async def test_a_name_server_that_answers_with(context: MakeContext, how: str) -
     finally:
         transport.close()
     assert (seen.failure, seen.fault_of) == (failure, FaultOf.RESOLVER)
-    assert open_files() <= files
+    assert open_files() <= files + SET
 
 
 async def test_thousands_of_made_up_addresses_are_told_as_a_few(context: MakeContext) -> None:
