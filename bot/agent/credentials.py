@@ -11,7 +11,10 @@ from bot.probes.vendors import VENDORS
 
 
 def credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
-    """WARROOM_<VENDOR>_SECRET_ID and ..._SECRET_KEY, each also as ..._FILE. Raises ConfigError for half a pair."""
+    """WARROOM_<VENDOR>_SECRET_ID and ..._SECRET_KEY, each also as ..._FILE. Raises ConfigError for half a pair.
+
+    WARROOM_<VENDOR>_HOSTS names where signed calls may go, instead of the vendor's own domains.
+    """
     found = {}
     for vendor in VENDORS:
         names = [f"WARROOM_{vendor.upper()}_SECRET_{part}" for part in ("ID", "KEY")]
@@ -19,7 +22,8 @@ def credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
         if bool(ident) != bool(secret):
             raise ConfigError(f"{names[1] if ident else names[0]} is missing, while {names[0 if ident else 1]} is set")
         if ident:
-            found[vendor] = Credential(id=ident, secret=secret)
+            named = environ.get(f"WARROOM_{vendor.upper()}_HOSTS", "").lower().replace(",", " ").split()
+            found[vendor] = Credential(id=ident, secret=secret, hosts=tuple(named) or VENDORS[vendor].hosts)
     return found
 
 

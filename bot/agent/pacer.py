@@ -72,7 +72,7 @@ class Pacer:
     def _server(self, name: str) -> Server:
         known = self._servers.get(name)
         if known is None:
-            known = self._servers[name] = Server(self._budget.dns_per_server_per_second)
+            known = self._servers[name] = Server(self._budget.dns_per_server_per_second / self._budget.vpc_agents)
         if len(self._servers) > MAX_SERVERS:
             for idle in [n for n, s in self._servers.items() if s is not known and s.idle(self._now())]:
                 del self._servers[idle]

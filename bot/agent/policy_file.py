@@ -42,7 +42,8 @@ class Rule:
 class Budget:
     """Limits of this agent's own load, whatever the hub asks.
 
-    `dns_per_server_...` hold for each DNS server; `sockets...` for everything a probe opens, queries included.
+    `dns_per_server_...` hold for each DNS server, and are shared by the `vpc_agents` agents of the VPC, each of
+    which takes its part; `sockets...` hold for everything a probe opens, queries included.
     """
 
     concurrent: int = 64
@@ -50,6 +51,7 @@ class Budget:
     dns_per_second: float = 50
     dns_per_server_per_second: float = 20
     dns_per_server_in_flight: int = 64
+    vpc_agents: int = 1
     sockets: int = 512
     sockets_per_second: float = 200
 

@@ -38,6 +38,8 @@ async def _run(name: str, call: Call, signed: bool, wanted: Repeat, ctx: ProbeCo
     credential = ctx.credentials.get(name) if signed else None
     if signed and credential is None:
         return failed(Failure.NO_CREDENTIAL, vendor=name, signed=True, reason=f"no key for {name} on this agent")
+    if credential is not None:
+        credential.check(call.url.host)
     return await _calls(call, VENDORS[name], credential, ctx, wanted)
 
 

@@ -65,10 +65,21 @@ class QueryLog:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credential:
-    """A vendor key of this agent's own; it never leaves the process."""
+    """A vendor key of this agent's own; it never leaves the process.
+
+    What it signs goes to the vendor and nobody else: `hosts` are names, each with everything below it.
+    """
 
     id: str
     secret: str = field(repr=False)
+    hosts: tuple[str, ...] = ()
+
+    def check(self, host: str) -> None:
+        """Raise Denied unless what this key signs may be sent to `host`: a signature shows the key's id."""
+        name = host.lower().rstrip(".")
+        if not any(name == own or name.endswith(f".{own}") for own in self.hosts):
+            where = " and ".join(self.hosts) or "no host"
+            raise Denied(f"this key signs for {where} only, not for {host[:200]}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -40,11 +40,15 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Vendor:
-    """`build` signs when it is given a credential; `read` is None for what is no structured answer."""
+    """`build` signs when it is given a credential; `read` is None for what is no structured answer.
+
+    `hosts` are the domains of the vendor's APIs, to which signed calls go.
+    """
 
     build: Callable[[Call, Credential | None], Request]
     read: Callable[[Reply], Answer | None]
     read_only: Callable[[str], bool]
+    hosts: tuple[str, ...]
 
 
 def _tencent_request(call: Call, credential: Credential | None) -> Request:
@@ -80,5 +84,6 @@ VENDORS: Mapping[str, Vendor] = {
         build=_tencent_request,
         read=_tencent_answer,
         read_only=lambda action: tencent.READ_ONLY.fullmatch(action) is not None,
+        hosts=("tencentcloudapi.com", "myqcloud.com"),
     ),
 }

@@ -40,6 +40,13 @@ async def test_a_rate_below_one_is_a_pause_between_queries() -> None:
     assert [server.reserve(50.0), server.reserve(50.0), server.reserve(50.0)] == [0.0, 2.0, None]
 
 
+async def test_the_agents_of_a_vpc_share_what_its_resolver_is_sent() -> None:
+    agents = [Pacer(Budget(vpc_agents=4))._server("10.0.0.2") for _ in range(4)]
+    sent = [wait for one in agents for _ in range(30) if (wait := one.reserve(50.0)) is not None]
+    assert sum(at < 1.0 for at in sent) == 20
+    assert sum(at < 2.0 for at in sent) == 40
+
+
 async def test_one_server_holds_so_many_queries_at_once_and_others_are_not_held_up() -> None:
     pacer = Pacer(Budget(dns_per_server_in_flight=2))
     assert [await pacer.ask("10.0.0.2") for _ in range(3)] == [True, True, False]

@@ -17,7 +17,11 @@ from tests.probes.conftest import MakeContext
 from tests.probes.servers import HOST, http, site, tls_of
 
 VECTORS = json.loads((Path(__file__).parent.parent / "data" / "vectors.json").read_text())["tencent_tc3"]
-KEY = {"WARROOM_TENCENT_SECRET_ID": "AKIDcanary", "WARROOM_TENCENT_SECRET_KEY": "canary-secret"}
+KEY = {
+    "WARROOM_TENCENT_SECRET_ID": "AKIDcanary",
+    "WARROOM_TENCENT_SECRET_KEY": "canary-secret",
+    "WARROOM_TENCENT_HOSTS": "api.test",
+}
 
 
 @pytest.mark.parametrize("vector", VECTORS)

@@ -36,7 +36,11 @@ def holding(context: MakeContext, tmp_path: Path, more: str = "") -> ProbeContex
     """A context with a canary in every field that may hold a secret."""
     (tmp_path / "password").write_text(PASSWORD)
     login = f"logins: {{db: {{kind: tcp, for: '10.0.0.5:3306', user: {USER}, secret_file: password}}}}\n"
-    environ = {"WARROOM_TENCENT_SECRET_ID": IDENT, "WARROOM_TENCENT_SECRET_KEY": SECRET}
+    environ = {
+        "WARROOM_TENCENT_SECRET_ID": IDENT,
+        "WARROOM_TENCENT_SECRET_KEY": SECRET,
+        "WARROOM_TENCENT_HOSTS": "api.test",
+    }
     return context(login + more, **environ)
 
 
@@ -221,6 +225,28 @@ async def test_the_log_of_the_agent_shows_no_secret(
     assert "cannot log in with ***" in caplog.text
     assert "Bearer ***" in caplog.text
     assert not known(caplog.text, PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("url", "goes"),
+    [
+        ("https://sms.tencentcloudapi.com/", True),
+        ("https://SMS.TencentCloudAPI.com./", True),
+        ("https://eviltencentcloudapi.com/", False),
+        ("https://sms.tencentcloudapi.com.evil.test/", False),
+        ("https://evil.test/", False),
+        ("https://203.0.113.9/", False),
+    ],
+)
+async def test_a_signed_call_goes_to_the_vendor_only(context: MakeContext, url: str, goes: bool) -> None:
+    ctx = context(WARROOM_TENCENT_SECRET_ID=IDENT, WARROOM_TENCENT_SECRET_KEY=SECRET)
+    call = {"vendor": "tencent", "service": "sms", "action": "DescribeX", "version": "2021-01-11", "signed": True}
+    seen = await run("api", {**call, "url": url, "address": "127.31.0.99"}, ctx, 5)
+    if goes:
+        assert seen.failure is Failure.TCP_REFUSED
+    else:
+        assert seen.failure is Failure.POLICY_DENIED
+        assert "signs for tencentcloudapi.com and myqcloud.com only" in seen.detail["reason"]
 
 
 def test_secrets_of_the_environment_are_known_by_their_names() -> None:
