@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot import __version__
 from bot.app.service import MAIN_ROOM, Service
+from bot.diagnosis.adhoc import Adhoc
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import Entry, Incident
 from bot.domain.page import DIGIT_ACK, Callback, CallStatus
@@ -45,6 +46,35 @@ class DiagRequest(BaseModel):
     options: dict[str, str] = {}
     room: str = Field(default=MAIN_ROOM, max_length=200)
     user: str = Field(default="api", max_length=80)
+
+
+class ProbeAsked(BaseModel):
+    """One probe by hand, as `/probe KIND TARGET [from PLACE] [via RESOLVER] [key=value ...]`."""
+
+    kind: str = Field(max_length=40, description='such as "dns"; `/help probe` lists them')
+    target: str = Field(default="", max_length=2000, description="a name, HOST[:PORT] or URL, by kind")
+    where: str = Field(default="", alias="from", max_length=500, description='places: "shanghai vm, office"; "all"')
+    via: str = Field(default="", max_length=80, description='for dns: "host", "vpc", "public" or an address')
+    params: dict[str, Any] = Field(default={}, description='the kind\'s own: {"count": 20, "timeout": "2s"}')
+    room: str = Field(default=MAIN_ROOM, max_length=200)
+    user: str = Field(default="api", max_length=80)
+
+
+class ProbeAnswer(BaseModel):
+    """What every agent saw. `missing` should have answered and did not, `not_asked` could not have."""
+
+    kind: str
+    target: str
+    params: dict[str, Any]
+    command: str
+    incident: str | None
+    agents: list[dict[str, Any]]
+    observations: list[dict[str, Any]]
+    missing: list[str]
+    not_asked: list[str]
+    measured: bool = Field(description="whether every agent that was asked could measure")
+    took_s: float
+    text: str = Field(description="the same as a compact table, in the room's language")
 
 
 class CommandRequest(BaseModel):
@@ -207,6 +237,14 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
             playbook=asked.playbook, yaml=asked.yaml, options=asked.options, room=asked.room, user=asked.user
         )
         return {"run": run, "url": f"/api/v1/runs/{run}"}
+
+    @app.post("/api/v1/probe", dependencies=guarded)
+    async def probe(asked: ProbeAsked) -> ProbeAnswer:
+        """Carry out one probe and wait for its end, a minute at most; it is shown and recorded in the room as well."""
+        words = Adhoc(
+            kind=asked.kind.lower(), target=asked.target, where=asked.where, via=asked.via, options=asked.params
+        )
+        return ProbeAnswer(**await service.probe(words, room=asked.room, user=asked.user))
 
     @app.get("/api/v1/runs/{run}", dependencies=guarded)
     async def run(run: str, wait: float = 0.0) -> dict[str, Any]:

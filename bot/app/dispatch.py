@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.app import ack, agents, diag, helping, incident, note, page, playbooks, timeline, vendor, warroom, watch
+from bot.app import ack, agents, diag, helping, incident, note, page, playbooks, probe, timeline, vendor, warroom, watch
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain import command as commands
@@ -24,6 +24,7 @@ UseCase = Callable[[Call, Tx], Awaitable[Then | None]]
 
 VERBS: Mapping[str, UseCase] = {
     "diag": diag.diag,
+    "probe": probe.probe,
     "watch": watch.watch,
     "incident": incident.incident,
     "warroom": warroom.warroom,

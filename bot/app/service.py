@@ -8,23 +8,28 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+from bot.app import probe
 from bot.app.admit import Gate
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
+from bot.app.ports import Tx
 from bot.app.watch import resume
+from bot.diagnosis.adhoc import Adhoc
 from bot.domain.command import Command
 from bot.domain.errors import PlaybookError, UserError
 from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
 from bot.domain.message import Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
-from bot.domain.text import Lang, Text
+from bot.domain.text import Lang, Text, same
 
 MAIN_ROOM = "console:main"
 _SAID = re.compile(r"said-[A-Za-z0-9_-]{6,70}\Z")
 RUN_WAIT_S = 40.0
+PROBE_WAIT_S = 75.0
+"""Longer than any probe and the way to it may take."""
 
 
 class Service:
@@ -116,18 +121,38 @@ class Service:
         command = Command(verb="diag", args=(chosen.name,), options=options or {}, raw=text, user=user, room=room)
         run_id = parts.new_id("run")
         async with parts.store.begin() as tx:
-            place = await tx.rooms.get(room)
-            if place is None:
-                place = Room(key=room, title=room.partition(":")[2] or room, lang=parts.lang)
-                await tx.rooms.save(place)
-            call = Call(parts=parts, command=command, room=place, at=parts.clock.now())
-            typed = Header(text=Text(f"/{text}", f"/{text}"), tone="info")
-            await say(parts, tx, Message(key=parts.new_id("msg"), room=room, blocks=(typed,), author=user))
+            call = await self._typed(tx, command)
             then = await start(call, tx, chosen, agents, run_id=run_id)
-            await call.record(tx, EntryKind.COMMAND, Text(f"/{text}", f"/{text}"), run=run_id)
+            await call.record(tx, EntryKind.COMMAND, same(f"/{text}"), run=run_id)
         parts.wake()
         await then()
         return run_id
+
+    async def probe(self, asked: Adhoc, *, room: str, user: str) -> dict[str, Any]:
+        """Carry out one probe in a room and wait for its end; returns its document. Raises UserError."""
+        parts = self._parts
+        run = probe.prepare(parts, asked)
+        text = run.asked.line().removeprefix("/")
+        command = Command(verb="probe", raw=text, user=user, room=room)
+        async with parts.store.begin() as tx:
+            call = await self._typed(tx, command)
+            asking, then = await probe.start(call, tx, run)
+            await call.record(tx, EntryKind.COMMAND, same(f"/{text}"))
+        parts.wake()
+        await then()
+        await parts.jobs.wait(asking.key, PROBE_WAIT_S)
+        return asking.document(call.room.lang)
+
+    async def _typed(self, tx: Tx, command: Command) -> Call:
+        """A command that comes from a program, shown in its room as if somebody had typed it."""
+        parts, room = self._parts, command.room
+        place = await tx.rooms.get(room)
+        if place is None:
+            place = Room(key=room, title=room.partition(":")[2] or room, lang=parts.lang)
+            await tx.rooms.save(place)
+        typed = Header(text=same(f"/{command.raw}"), tone="info")
+        await say(parts, tx, Message(key=parts.new_id("msg"), room=room, blocks=(typed,), author=command.user))
+        return Call(parts=parts, command=command, room=place, at=parts.clock.now())
 
     async def run(self, run_id: str, *, wait_s: float = 0.0) -> Run | None:
         """A run by id, waiting up to `wait_s` for its end."""

@@ -29,6 +29,8 @@ class Ask:
     """The host name whose learned address goes into `params["address"]`; "" when none is needed."""
     spacing_ms: float = 100.0
     """Between tries, where no DNS budget sets the pace and the parameters do not."""
+    least_spacing_ms: float = 0.0
+    """Not faster than this, also where the budget would allow it."""
 
 
 def asks_of(playbook: Playbook, agents: Sequence[Agent]) -> Sequence[Ask]:

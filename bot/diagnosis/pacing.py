@@ -33,7 +33,7 @@ def paced(asks: Sequence[Ask], qps: float) -> Iterator[ProbeRequest]:
         fitted = _fit(group)
         window_ms = 1000.0 * sum(a.queries for a in fitted) / qps
         for n, ask in enumerate(fitted):
-            spacing = window_ms / int(ask.params["tries"])
+            spacing = max(ask.least_spacing_ms, window_ms / int(ask.params["tries"]))
             yield from _series(ask, spacing_ms=spacing, start_ms=spacing * n / len(fitted))
 
 
@@ -63,7 +63,8 @@ def _series(ask: Ask, *, spacing_ms: float, start_ms: float) -> Iterator[ProbeRe
     if ask.kind != "dns":
         yield request(replace(ask, params=params), "")
         return
-    sizes = _parts(tries)
+    # Each part makes up a name of its own, and providers punish random names: then there is one part.
+    sizes = [tries] if params.get("nonce") else _parts(tries)
     done = 0
     for n, size in enumerate(sizes):
         part = {**params, "tries": size, "start_ms": round(start_ms + done * spacing_ms)}

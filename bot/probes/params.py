@@ -44,6 +44,15 @@ class Place:
         return self.host or self.address or ""
 
 
+class UnknownParams(BadParams):
+    """Parameters nobody asked for; `known` are those the kind does know."""
+
+    def __init__(self, names: Sequence[str], known: Sequence[str]) -> None:
+        super().__init__(f"unknown parameter {', '.join(names)[:200]}; known are {', '.join(known)}")
+        self.names = tuple(names)
+        self.known = tuple(known)
+
+
 class Reader:
     """Reads the parameters of one probe. Call `done` last: a parameter nobody asked for is an error."""
 
@@ -52,10 +61,10 @@ class Reader:
         self._seen: set[str] = set()
 
     def done(self) -> None:
-        """Raise BadParams if a parameter was given that the kind does not know."""
+        """Raise UnknownParams if a parameter was given that the kind does not know."""
         unknown = sorted(str(name) for name in self._params if name not in self._seen)
         if unknown:
-            raise BadParams(f"unknown parameter {', '.join(unknown)[:200]}; known are {', '.join(sorted(self._seen))}")
+            raise UnknownParams(unknown, sorted(self._seen))
 
     def given(self, name: str) -> bool:
         """Whether the parameter is there and not null."""
