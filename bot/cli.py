@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     _serve(commands)
     _agent(commands)
     _diag(commands)
+    _probe(commands)
     _command(commands)
     _reads(commands)
     _playbook(commands)
@@ -290,6 +291,38 @@ def _diag(commands: Commands) -> None:
     parser.add_argument("playbook", metavar="PLAYBOOK", help="a name, or a YAML file that is sent along")
     parser.add_argument("options", nargs="*", metavar="key=value", help="region=, vantage=, env=, vpc=, agent=")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="give up after so many seconds")
+    _format(parser)
+    _remote(parser)
+
+
+PROBE_EPILOG = """\
+token: WARROOM_API_TOKEN
+exit status: 0 every agent that was asked could measure (whatever it saw), 1 some could not, 2 wrong use
+examples:
+  warroom probe dns sms.tencentcloudapi.com from shanghai via vpc count=20
+  warroom probe http https://sms.tencentcloudapi.com from all --format json
+  warroom probe trace 119.29.29.29 from shanghai vm, office
+`warroom command "/help probe"` lists the kinds, `/help probe dns` the parameters of one.
+"""
+
+
+def _probe(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from bot.remote import probe
+
+        return probe(
+            [args.kind, *args.words], server=args.server, timeout_s=args.timeout, as_json=args.format == "json"
+        )
+
+    parser = _add(commands, "probe", "One probe by hand, from every agent or from some.", run, PROBE_EPILOG)
+    parser.add_argument("kind", metavar="KIND", help="dns, ping, tcp, tls, http, ...")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="TARGET [from PLACE] [via host|vpc|public|ADDRESS] [key=value ...]",
+        help="PLACE is a region, vantage point, agent, env, VPC or cluster; commas separate several",
+    )
+    parser.add_argument("--timeout", type=float, default=90.0, metavar="S", help="give up after so many seconds")
     _format(parser)
     _remote(parser)
 

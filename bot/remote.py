@@ -15,14 +15,23 @@ from urllib.parse import quote
 import httpx
 
 from bot.app.plain import grid
-from bot.domain.errors import ConfigError, WarroomError
+from bot.diagnosis.adhoc import read
+from bot.domain.command import is_option
+from bot.domain.errors import ConfigError, UserError, WarroomError
 from bot.domain.text import percent
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 
 
 class RemoteError(WarroomError):
-    """The bot refused or could not be reached; the message says why and what to do."""
+    """The bot refused or could not be reached; the message says why and what to do.
+
+    `code` is the bot's word for what was wrong with the request, "" where it gave none.
+    """
+
+    def __init__(self, reason: str, *, code: str = "") -> None:
+        super().__init__(reason)
+        self.code = code
 
 
 class Remote:
@@ -59,7 +68,7 @@ class Remote:
             ) from exc
         if answer.is_success:
             return answer.json() if answer.content else None
-        raise RemoteError(_reason(answer))
+        raise RemoteError(_reason(answer), code=_code(answer))
 
 
 def enroll(name: str, *, ttl: str, server: str, as_json: bool) -> int:
@@ -132,6 +141,25 @@ def summary(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def probe(words: Sequence[str], *, server: str, timeout_s: float, as_json: bool) -> int:
+    """`warroom probe`: DONE when every agent that was asked could measure, whatever it saw."""
+    try:
+        asked = read([w for w in words if not is_option(w)], dict(w.split("=", 1) for w in words if is_option(w)))
+    except UserError as exc:
+        raise ConfigError(str(exc)) from exc
+    body = {"kind": asked.kind, "target": asked.target, "from": asked.where, "via": asked.via}
+    remote = Remote(server, timeout_s=timeout_s)
+    print(f"{asked.line()}: asking ...", file=sys.stderr)
+    try:
+        found = remote.post("/api/v1/probe", {**body, "params": asked.options, "user": os.environ.get("USER", "cli")})
+    except RemoteError as exc:
+        if exc.code in ("", "no_agents", "nobody_can", "store_unavailable"):
+            raise
+        raise ConfigError(str(exc)) from exc
+    print(json.dumps(found, ensure_ascii=False, indent=2) if as_json else found["text"])
+    return DONE if found["measured"] else FAILED
+
+
 def command(text: str, *, user: str, room: str, server: str, as_json: bool) -> int:
     """`warroom command`."""
     answer = Remote(server).post("/api/v1/commands", {"text": text, "user": user, "room": room})
@@ -200,6 +228,14 @@ def _token() -> str:
     if not token.isascii():
         raise ConfigError("WARROOM_API_TOKEN has characters outside ASCII")
     return token
+
+
+def _code(answer: httpx.Response) -> str:
+    try:
+        error = answer.json().get("error")
+    except (ValueError, AttributeError):
+        return ""
+    return str(error.get("code") or "") if isinstance(error, dict) else ""
 
 
 def _reason(answer: httpx.Response) -> str:

@@ -52,7 +52,7 @@ class Night:
         """Wait until nothing is queued or running (a watch and its card change for ever and are not waited for)."""
         for _ in range(400):
             await asyncio.sleep(0.01)
-            busy = [key for key in self.parts.jobs._keyed if key.startswith("run-")]
+            busy = [key for key in self.parts.jobs._keyed if key.startswith(("run-", "probe-"))]
             async with self.parts.store.begin() as tx:
                 rooms = [r.key for r in await tx.rooms.list("console")]
                 said = {(m.room, m.key): m for room in rooms for m, _, _ in await tx.messages.list(room)}

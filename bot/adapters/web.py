@@ -241,9 +241,7 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
     @app.post("/api/v1/probe", dependencies=guarded)
     async def probe(asked: ProbeAsked) -> ProbeAnswer:
         """Carry out one probe and wait for its end, a minute at most; it is shown and recorded in the room as well."""
-        words = Adhoc(
-            kind=asked.kind.lower(), target=asked.target, where=asked.where, via=asked.via, options=asked.params
-        )
+        words = Adhoc(kind=asked.kind, target=asked.target, where=asked.where, via=asked.via, options=asked.params)
         return ProbeAnswer(**await service.probe(words, room=asked.room, user=asked.user))
 
     @app.get("/api/v1/runs/{run}", dependencies=guarded)

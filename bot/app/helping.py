@@ -1,15 +1,17 @@
-"""`/help`: every command with an example."""
+"""`/help`: every command with an example; `/help probe`: the kinds of probe."""
 
 from __future__ import annotations
 
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
+from bot.app.probe_help import help_probe
 from bot.domain.message import Header, Paragraph, Table
 from bot.domain.text import Text
 
 COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/diag sms", Text("从每个观测点同时诊断短信", "ask every vantage point about SMS at once")),
     ("/diag cos region=shanghai", Text("只从上海诊断对象存储", "object storage, from shanghai only")),
+    ("/probe dns NAME via vpc", Text("单独测一项；/help probe 有例子", "one probe by hand; /help probe has examples")),
     ("/watch", Text("一直测到恢复，然后通知", "keep probing until it recovers, then say so")),
     ("/watch stop", Text("停止盯守", "stop watching")),
     ("/page NAME", Text("打电话给某人（不写则呼叫值班）", "call somebody's phone (on-call when no name is given)")),
@@ -28,8 +30,11 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
 
 
 async def help_(call: Call, tx: Tx) -> Then | None:
-    """Show all commands."""
+    """Show all commands, or teach one that has more to it."""
     lang = call.room.lang
+    if call.args and call.args[0].lower().lstrip("/") == "probe":
+        await call.reply(tx, *help_probe("".join(call.args[1:2]), lang))
+        return None
     await call.reply(
         tx,
         Header(text=Text("出事了？先 /diag", "something broken? start with /diag")),

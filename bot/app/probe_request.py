@@ -74,7 +74,7 @@ def parameters(kind: str) -> tuple[str, ...]:
 def spoken(kind: str) -> list[str]:
     """The parameters as people say them, without those that TARGET stands for."""
     form, known = FORMS.get(kind, PLAIN), parameters(kind)
-    return [said(name, known) for name in known if name not in form.follows]
+    return sorted(said(name, known) for name in known if name not in form.follows)
 
 
 def _params(asked: Adhoc, form: Form, known: Sequence[str]) -> dict[str, Json]:
@@ -123,7 +123,7 @@ def _check(asked: Adhoc, form: Form, params: Mapping[str, Json]) -> None:
 
 
 def _no_such(kind: str, name: str, known: Sequence[str], form: Form) -> UserError:
-    names = [said(k, known) for k in known if k not in form.follows]
+    names = sorted(said(k, known) for k in known if k not in form.follows)
     if name in FIELDS or name == "agent":
         hint = Text("；地点请写在 from 之后，例如 from shanghai", "; a place follows from, as in: from shanghai")
         return UserError("unknown_parameter", Text(f"{kind} 没有参数 {name}", f"{kind} has no parameter {name}") + hint)

@@ -23,7 +23,7 @@ from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
 from bot.domain.message import Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
-from bot.domain.text import Lang, Text, same
+from bot.domain.text import Lang, Text, legible, same
 
 MAIN_ROOM = "console:main"
 _SAID = re.compile(r"said-[A-Za-z0-9_-]{6,70}\Z")
@@ -131,9 +131,10 @@ class Service:
     async def probe(self, asked: Adhoc, *, room: str, user: str) -> dict[str, Any]:
         """Carry out one probe in a room and wait for its end; returns its document. Raises UserError."""
         parts = self._parts
-        run = probe.prepare(parts, asked)
+        self._check_room(room)
+        run = probe.prepare(parts, asked.clean())
         text = run.asked.line().removeprefix("/")
-        command = Command(verb="probe", raw=text, user=user, room=room)
+        command = Command(verb="probe", raw=text, user=legible(user), room=room)
         async with parts.store.begin() as tx:
             call = await self._typed(tx, command)
             asking, then = await probe.start(call, tx, run)
@@ -165,15 +166,7 @@ class Service:
 
         {"error": code or null, "messages": [{"key", "text", "blocks"}], "run": document or null}
         """
-        if room.partition(":")[0] not in self._parts.chat:
-            known = ", ".join(self._parts.chat)
-            raise UserError(
-                "unknown_room",
-                Text(
-                    f"房间 “{room}” 不存在；应写成 平台:名字（平台有：{known}）",
-                    f'no room "{room}"; write PLATFORM:NAME ({known})',
-                ),
-            )
+        self._check_room(room)
         with collecting() as said:
             error = await handle(self._parts, text, user=user, room=room)
         for key in list(dict.fromkeys(said)):
@@ -193,6 +186,17 @@ class Service:
     async def ready(self) -> str | None:
         """Why the bot cannot work, or None."""
         return await self._parts.store.check()
+
+    def _check_room(self, room: str) -> None:
+        if room.partition(":")[0] not in self._parts.chat:
+            known = ", ".join(self._parts.chat)
+            raise UserError(
+                "unknown_room",
+                Text(
+                    f"房间 “{room}” 不存在；应写成 平台:名字（平台有：{known}）",
+                    f'no room "{room}"; write PLATFORM:NAME ({known})',
+                ),
+            )
 
     def _given(self, yaml: str) -> Playbook:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from bot.domain.errors import UserError
 from bot.domain.probe import Json
-from bot.domain.text import Text
+from bot.domain.text import Text, legible
 
 EXAMPLE = "/probe dns sms.tencentcloudapi.com from shanghai via vpc count=20"
 HELP = Text("/help probe 有例子", "/help probe shows examples")
@@ -26,6 +26,17 @@ class Adhoc:
     where: str = ""
     via: str = ""
     options: Mapping[str, Json] = field(default_factory=dict)
+
+    def clean(self) -> Adhoc:
+        """The same with every text fit to be shown and kept, for words that no chat has cleaned."""
+        options = {legible(k): legible(v) if isinstance(v, str) else v for k, v in self.options.items()}
+        return Adhoc(
+            kind=legible(self.kind).lower(),
+            target=legible(self.target),
+            where=legible(self.where),
+            via=legible(self.via),
+            options=options,
+        )
 
     def line(self) -> str:
         """The command that asks for this, as it would be typed."""

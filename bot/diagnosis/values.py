@@ -48,19 +48,19 @@ def _called(key: str, known: Collection[str]) -> str:
 
 
 def _typed(name: str, raw: Json, known: Collection[str]) -> tuple[str, Json]:
+    duration = _DURATION.fullmatch(raw) if isinstance(raw, str) else None
+    if name in DURATIONS and name not in known and not duration:
+        shown = str(raw)[:40]
+        raise UserError(
+            "bad_parameter",
+            Text(f"{name}={shown} 不是时长；例如 {name}=2s", f"{name}={shown} is no duration; write {name}=2s"),
+        )
     if not isinstance(raw, str) or name in TEXTS:
         return name, raw
     if name in LISTS:
         return name, raw.split(",")
-    duration = _DURATION.fullmatch(raw)
     if duration:
-        name, value = _duration(name, float(duration[1]) * _MS[duration[2]], raw, known)
-        return name, value
-    if name in DURATIONS and name not in known:
-        raise UserError(
-            "bad_parameter",
-            Text(f"{name}={raw[:40]} 不是时长；例如 {name}=2s", f"{name}={raw[:40]} is no duration; write {name}=2s"),
-        )
+        return _duration(name, float(duration[1]) * _MS[duration[2]], raw, known)
     return name, _value(raw)
 
 

@@ -59,8 +59,8 @@ def parse(text: str, *, user: str, room: str, message_id: str | None = None) -> 
     verb, *tail = line.split(maxsplit=1)
     verb, rest = verb.lower(), "".join(tail)
     words = rest.split() if verb in FREE_TEXT else _words(rest)
-    args = tuple(w for w in words if not _is_option(w))
-    options = dict(w.split("=", 1) for w in words if _is_option(w))
+    args = tuple(w for w in words if not is_option(w))
+    options = dict(w.split("=", 1) for w in words if is_option(w))
     return Command(
         verb=verb,
         args=args,
@@ -76,7 +76,8 @@ FREE_TEXT = frozenset({"incident", "note"})
 """Verbs whose text is prose: quotes in it are only quotes."""
 
 
-def _is_option(word: str) -> bool:
+def is_option(word: str) -> bool:
+    """Whether a word is `key=value` and not, say, an address with a query in it."""
     key, eq, _ = word.partition("=")
     return bool(eq) and key.replace("_", "").replace("-", "").isalnum() and key[:1].isalpha()
 
