@@ -17,6 +17,11 @@ from bot.domain.failure import Failure
 from bot.domain.probe import Agent, Json, Observation
 from bot.domain.text import Text
 
+_STATES = {
+    "lost": Text("没有连接", "not connected"),
+    "starting": Text("还在自检", "still testing itself"),
+    "draining": Text("正在退出", "shutting down"),
+}
 _GROUPS = {"@vpc": Text("VPC 解析器", "resolver of a VPC"), "@public": Text("公共解析器", "public resolver")}
 
 
@@ -41,7 +46,7 @@ class Probing:
         self.left_out = chosen.left_out
         self.not_asked: dict[str, Text] = {}
         """Agents for whom the question makes no sense, and why."""
-        self._lost = {a.name: Text("没有连接", "not connected") for a in chosen.agents if a.state != "ready"}
+        self._lost = {a.name: _STATES.get(a.state, _STATES["lost"]) for a in chosen.agents if a.state != "ready"}
         sent = {a.name: self._sent(a, params, resolvers) for a in chosen.agents if a.state == "ready"}
         able = [a for a in chosen.agents if a.state == "ready" and a.name not in self.not_asked]
         if not able:
