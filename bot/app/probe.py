@@ -107,14 +107,16 @@ async def gather(parts: Parts, run: Probing, redraw: Redraw) -> None:
     try:
         while waiting:
             done, waiting = await asyncio.wait(waiting, timeout=REDRAW_S, return_when=asyncio.ALL_COMPLETED)
-            for task in done:
-                task.result()
+            for broken in (task.exception() for task in done):
+                if broken is not None:
+                    log.error("asking the agents failed", exc_info=broken)
             if waiting and run.arrived != drawn:
                 drawn = run.arrived
                 await redraw()
     finally:
         for task in tasks:
             task.cancel()
+    run.close()
 
 
 async def _pump(parts: Parts, run: Probing, batch: Batch) -> None:

@@ -116,6 +116,13 @@ def _action(target: str) -> Params:
     return {"service": service, "action": action}
 
 
+def _pinned(params: Params) -> Params:
+    """A name that is reached at another address is still the name on the certificate."""
+    if "host" not in params or "address" not in params:
+        return params
+    return {"sni": params["host"], **{key: value for key, value in params.items() if key != "host"}}
+
+
 VERSIONS: Mapping[str, str] = {"sms": "2021-01-11", "cls": "2020-10-16", "cloudaudit": "2019-03-19"}
 """Current API versions of Tencent Cloud services (the service's "API Overview" page)."""
 
@@ -168,11 +175,12 @@ FORMS: Mapping[str, Form] = {
         follows=_PLACE,
     ),
     "tls": Form(
-        about=Text("TLS 握手与证书", "the handshake, and the certificate"),
+        about=Text("TLS 握手与证书；to= 直连一个地址", "the handshake, and the certificate; to= pins an address"),
         place="HOST[:PORT]",
-        example="119.29.29.29:443 sni=doh.pub",
+        example="doh.pub:443 to=119.29.29.29",
         read=_host,
-        follows=_PLACE,
+        fill=_pinned,
+        follows=frozenset({"host", "port"}),
     ),
     "http": Form(
         about=Text("一次请求，逐段计时；to= 直连一个地址", "one request, timed by phase; to= pins an address"),

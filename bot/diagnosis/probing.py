@@ -62,6 +62,10 @@ class Probing:
         self._seen.append(seen)
         self._open[seen.agent] -= 1
 
+    def close(self) -> None:
+        """Nothing more comes: who has not answered is missing."""
+        self._lost.update(dict.fromkeys(self.pending, Text("没有应答", "no answer")))
+
     @property
     def done(self) -> int:
         """How many agents have nothing left to say."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -259,24 +260,58 @@ async def test_help_teaches_the_kinds_and_the_parameters_of_each(tmp_path: Path,
         assert (names if lang == "en" else names.replace(", ", "、")) in night.shows(lang=lang)
 
 
+async def test_a_transport_that_breaks_leaves_an_answer_that_says_who_is_missing(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+
+        async def broken(requests, *, deadline_s):  # type: ignore[no-untyped-def]
+            raise OSError("no route to the agents")
+            yield
+
+        night.agents.ask = broken  # type: ignore[method-assign]
+        await night.types("/probe http a.test from east vm")
+        assert "no vantage point could measure it" in night.shows()
+        assert rows(night.shows(), "east vm") == ["east vm        ?       no answer"]
+        (_, probes) = await night.timeline()
+        assert probes.data["missing"] == ["east-vm"]
+
+
 async def test_a_database_that_goes_away_meanwhile_does_not_keep_the_answer(tmp_path: Path) -> None:
     async with a_night(tmp_path) as night:
         whole = night.agents.ask
-        other = sqlite3.connect(tmp_path / "night.db", isolation_level=None)
+        other = sqlite3.connect(tmp_path / "night.db", isolation_level=None, timeout=0)
 
         async def lock(requests, *, deadline_s):  # type: ignore[no-untyped-def]
             async for seen in whole(requests, deadline_s=deadline_s):
                 yield seen
-            other.execute("BEGIN EXCLUSIVE")
+            while not other.in_transaction:
+                with contextlib.suppress(sqlite3.OperationalError):
+                    other.execute("BEGIN EXCLUSIVE")
+                await asyncio.sleep(0.01)
 
         night.agents.ask = lock  # type: ignore[method-assign]
         await handle(night.parts, "/probe http a.test from east vm", user="lin", room=ROOM)
-        while night.parts.jobs._keyed:  # SQLite waits for the lock before it gives up
+        while any(
+            key.startswith("probe-") for key in night.parts.jobs._keyed
+        ):  # SQLite waits for the lock before it gives up
             await asyncio.sleep(0.05)
         assert "the database cannot be written: this is not recorded yet" in night.shows()
         assert "http a.test: works from east vm" in night.shows()
         other.execute("ROLLBACK")
         other.close()
+
+
+DOC = (Path(__file__).parents[2] / "docs" / "probe-command.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    "line", [line for line in DOC.splitlines() if line.startswith("/probe ") and "KIND" not in line]
+)
+async def test_the_page_shows_commands_that_are_carried_out(tmp_path: Path, line: str) -> None:
+    who = [Agent(name=f"sh-{v}", region="shanghai", vantage=v, vpc="blue") for v in ("pod", "vm")]
+    who.append(Agent(name="office", region="office", vantage="outside"))
+    async with a_night(tmp_path, who=who) as night:
+        assert await night.types(line) is None
+        assert "works from" in night.shows()
 
 
 def rows(shown: str, start: str) -> list[str]:

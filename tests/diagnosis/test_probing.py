@@ -39,6 +39,7 @@ def sent(run: Probing) -> list[ProbeRequest]:
         ("/probe tcp 203.0.113.7:443", {"address": "203.0.113.7", "port": 443}),
         ("/probe tcp [2001:db8::1]:443", {"address": "2001:db8::1", "port": 443}),
         ("/probe tls 203.0.113.7 sni=a.test", {"address": "203.0.113.7", "sni": "a.test"}),
+        ("/probe tls a.test:8443 to=203.0.113.7", {"address": "203.0.113.7", "sni": "a.test", "port": 8443}),
         ("/probe tls https://203.0.113.7", {"address": "203.0.113.7", "port": 443}),
         ("/probe ping 2001:db8::1", {"address": "2001:db8::1"}),
         ("/probe dns_top seconds=5s", {"seconds": 5}),
