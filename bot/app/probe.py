@@ -26,6 +26,10 @@ REDRAW_S = 0.4
 """How often the message is edited while agents work."""
 SLACK_S = 2.0
 """What the way to an agent and back may take beyond the probe itself."""
+KEY = "probe-"
+"""How the keys of probes' messages begin."""
+LIFE_S = 75.0
+"""Longer than any probe and the way to it may take."""
 MAX_ON_RECORD = 50
 """Agents whose result goes on the timeline one by one."""
 UNRECORDED = Text("（数据库不可写：结果还没有记录）", "(the database cannot be written: this is not recorded yet)")
@@ -80,7 +84,7 @@ def prepare(parts: Parts, asked: Adhoc) -> Probing:
 
 async def start(call: Call, tx: Tx, run: Probing) -> tuple[Asking, Then]:
     """Place the message; returns what fills it in, and what begins the probing."""
-    asking = Asking(run, key=call.parts.new_id("probe"), room=call.room)
+    asking = Asking(run, key=call.parts.new_id(KEY.rstrip("-")), room=call.room)
     await call.reply(tx, *asking.card(call.room.lang), key=asking.key)
 
     async def then() -> None:

@@ -111,8 +111,11 @@ def _trace(detail: Detail) -> Sequence[Text]:
 
 
 def _mtu(detail: Detail) -> Sequence[Text]:
-    size = detail.get("path_mtu") or detail.get("mtu")
-    return (Text(f"路径 MTU {size} 字节", f"path MTU {size} bytes") if size else same(""),)
+    size, by = detail.get("path_mtu"), _text(detail, "reported_by")
+    least = Text("至少 ", "at least ") if detail.get("capped") else same("")
+    found = Text(f"路径 MTU {least.zh}{size} 字节", f"path MTU {least.en}{size} bytes") if size else same("")
+    hole = Text("更大的包无声消失", "larger ones vanish without a word") if detail.get("black_hole") else same("")
+    return found, hole, Text(f"由 {by} 报告", f"reported by {by}") if by else same("")
 
 
 def _ping(detail: Detail) -> Sequence[Text]:
@@ -169,8 +172,22 @@ def _coredns(detail: Detail) -> Sequence[Text]:
 
 
 def _clock(detail: Detail) -> Sequence[Text]:
-    offset = detail.get("offset_ms", detail.get("date_skew_ms"))
-    return (Text(f"偏差 {short_ms(offset)} ms", f"offset {short_ms(offset)} ms") if is_number(offset) else same(""),)
+    offset, sure = detail.get("offset_ms"), detail.get("uncertainty_ms")
+    if not is_number(offset):
+        return ()
+    within = f" ±{short_ms(sure)}" if is_number(sure) else ""
+    return (
+        Text(f"比本机快 {short_ms(offset)}{within} ms", f"ahead of ours by {short_ms(offset)}{within} ms"),
+        same(_text(detail, "method")),
+    )
+
+
+def _status_page(detail: Detail) -> Sequence[Text]:
+    rows, count = detail.get("incidents"), detail.get("open")
+    titles = [str(r.get("title"))[:60] for r in rows if isinstance(r, dict)][:2] if isinstance(rows, list) else []
+    unresolved = Text(f"{count} 起未解决", f"{count} unresolved") if is_number(count) and count else same("")
+    said = _text(detail, "description") or _text(detail, "indicator")
+    return same(said[:LONG]), unresolved, *(same(title) for title in titles if count)
 
 
 def _other(detail: Detail) -> Sequence[Text]:
@@ -209,6 +226,7 @@ FACTS: Mapping[str, Callable[[Detail], Sequence[Text]]] = {
     "logs": _logs,
     "changes": _changes,
     "coredns": _coredns,
+    "status_page": _status_page,
 }
 
 

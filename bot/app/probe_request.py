@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
@@ -58,7 +59,7 @@ def form_of(kind: str) -> Form:
 def parameters(kind: str) -> tuple[str, ...]:
     """Every parameter that a kind knows, by asking it for one it does not; () where its form cannot tell."""
     form = FORMS.get(kind, PLAIN)
-    words = form.example.split()
+    words = shlex.split(form.example)
     target = words[0] if form.place else ""
     options = dict(w.split("=", 1) for w in words if "=" in w and w != target)
     try:

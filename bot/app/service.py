@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bot.app import probe
+from bot.app import probe, probe_interrupted
 from bot.app.admit import Gate
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
@@ -28,8 +28,6 @@ from bot.domain.text import Lang, Text, legible, same
 MAIN_ROOM = "console:main"
 _SAID = re.compile(r"said-[A-Za-z0-9_-]{6,70}\Z")
 RUN_WAIT_S = 40.0
-PROBE_WAIT_S = 75.0
-"""Longer than any probe and the way to it may take."""
 
 
 class Service:
@@ -52,6 +50,7 @@ class Service:
         """Make the main room, say what a restart interrupted, and go on with what it only paused."""
         began = self._parts.clock.now()
         self._parts.jobs.start(close_interrupted(self._parts, began=began), key="close-interrupted")
+        self._parts.jobs.start(probe_interrupted.close_interrupted(self._parts, began=began), key="close-probes")
         async with self._parts.store.begin() as tx:
             if await tx.rooms.get(MAIN_ROOM) is None:
                 title = {"zh": "故障群", "en": "incidents"}[self._parts.lang]
@@ -141,7 +140,7 @@ class Service:
             await call.record(tx, EntryKind.COMMAND, same(f"/{text}"))
         parts.wake()
         await then()
-        await parts.jobs.wait(asking.key, PROBE_WAIT_S)
+        await parts.jobs.wait(asking.key, probe.LIFE_S)
         return asking.document(call.room.lang)
 
     async def _typed(self, tx: Tx, command: Command) -> Call:

@@ -27,9 +27,10 @@ SPACING_MS = 200.0
 """Between tries, where neither a budget nor anybody else sets the pace."""
 LONGEST_MS = 30_000
 """How long a series of tries may take; `/watch` is for longer."""
-UNHURRIED = frozenset({"trace", "mtu"})
-UNHURRIED_S = 25.0
-"""What these kinds may take beyond their tries: thirty hops, a search for a size."""
+BRISK = frozenset({"dns", "ping", "tcp", "tls", "http", "api", "object_store", "dns_top"})
+"""Kinds whose tries, spacing and timeout tell how long they take."""
+OTHERS_S = 25.0
+"""What any other kind may take beyond that: thirty hops, a search for a size, a row of pods."""
 TICK_S = 0.25
 """Starts are rounded to this, so that few batches go out."""
 GROUPS = ("host", "vpc", "public")
@@ -156,8 +157,8 @@ def _staggered(asks: Sequence[Ask], crowds: Mapping[str, int], known: Collection
             spacing = max(spacing, 1000.0 * crowds[ask.agent.vpc] / BUDGET_QPS)
         series = {"spacing_ms": round(spacing)} if "tries" in ask.params and "spacing_ms" in known else {}
         sent = request(replace(ask, params={**ask.params, **series}), "")
-        if ask.kind in UNHURRIED:
-            sent = replace(sent, timeout_s=sent.timeout_s + UNHURRIED_S)
+        if ask.kind not in BRISK:
+            sent = replace(sent, timeout_s=sent.timeout_s + OTHERS_S)
         batches.setdefault(int(after_s / TICK_S), []).append(sent)
     return [Batch(after_s=tick * TICK_S, requests=tuple(sent)) for tick, sent in sorted(batches.items())]
 

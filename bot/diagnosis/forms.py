@@ -109,6 +109,11 @@ def _host_or_url(target: str) -> Params:
     return _url(target) if "://" in target else _host(target)
 
 
+def _by_date(params: Params) -> Params:
+    """A time server speaks NTP, a site has a Date."""
+    return {"method": "http", **params} if "url" in params else params
+
+
 def _action(target: str) -> Params:
     service, dot, action = target.partition(".")
     if not dot or not service or not action:
@@ -123,18 +128,27 @@ def _pinned(params: Params) -> Params:
     return {"sni": params["host"], **{key: value for key, value in params.items() if key != "host"}}
 
 
-VERSIONS: Mapping[str, str] = {"sms": "2021-01-11", "cls": "2020-10-16", "cloudaudit": "2019-03-19"}
-"""Current API versions of Tencent Cloud services (the service's "API Overview" page)."""
+ENDPOINTS: Mapping[str, str] = {"tencent": "tencentcloudapi.com", "aliyun": "aliyuncs.com", "aws": "amazonaws.com"}
+"""The domain under which a vendor's services have their names."""
+VERSIONS: Mapping[tuple[str, str], str] = {
+    ("tencent", "sms"): "2021-01-11",
+    ("tencent", "cls"): "2020-10-16",
+    ("tencent", "cloudaudit"): "2019-03-19",
+    ("tencent", "sts"): "2018-08-13",
+    ("aliyun", "sts"): "2015-04-01",
+    ("aws", "sts"): "2011-06-15",
+}
+"""Current API versions (the service's own API reference)."""
 
 
-def _tencent(params: Params) -> Params:
-    """Tencent Cloud's own endpoint and version of a service, unless they are named."""
+def _vendors_own(params: Params) -> Params:
+    """The vendor's endpoint and version of a service, unless they are named; Tencent Cloud without a vendor."""
     filled: Params = {"vendor": "tencent", **params}
-    service = str(filled.get("service", ""))
-    if filled["vendor"] == "tencent" and service:
-        filled.setdefault("url", f"https://{service}.tencentcloudapi.com")
-        if service in VERSIONS:
-            filled.setdefault("version", VERSIONS[service])
+    vendor, service = str(filled["vendor"]), str(filled.get("service", ""))
+    if service and vendor in ENDPOINTS:
+        filled.setdefault("url", f"https://{service}.{ENDPOINTS[vendor]}")
+    if (vendor, service) in VERSIONS:
+        filled.setdefault("version", VERSIONS[vendor, service])
     return filled
 
 
@@ -208,7 +222,7 @@ FORMS: Mapping[str, Form] = {
         place="SERVICE.ACTION",
         example="sms.DescribeSmsSignList region=ap-guangzhou",
         read=_action,
-        fill=_tencent,
+        fill=_vendors_own,
         needs_target=False,
         follows=frozenset({"service", "action"}),
     ),
@@ -231,7 +245,8 @@ FORMS: Mapping[str, Form] = {
         place="HOST or URL",
         example="ntp.tencent.com",
         read=_host_or_url,
-        follows=_PLACE | _URL,
+        fill=_by_date,
+        follows=_PLACE | _URL | {"method"},
     ),
     "metrics": Form(
         about=Text("一条 PromQL", "one PromQL query"),
@@ -243,9 +258,8 @@ FORMS: Mapping[str, Form] = {
     "logs": Form(
         about=Text("日志里的错误码计数", "error codes counted in a log service"),
         place="URL",
-        example='http://10.3.0.21:3100 backend=loki query={app="sms"}',
+        example="http://10.3.0.21:3100 backend=loki query='{app=\"sms\"}'",
         read=_url,
-        needs_target=False,
         follows=_URL,
     ),
     "coredns": Form(
@@ -263,7 +277,6 @@ FORMS: Mapping[str, Form] = {
         place="URL",
         example="https://status.example.com",
         read=_url,
-        needs_target=False,
         follows=_URL,
     ),
 }

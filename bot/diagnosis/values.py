@@ -14,7 +14,7 @@ ALIASES: Mapping[str, str] = {"count": "tries", "to": "address"}
 """What people say -> the parameter, for kinds that have none of that name themselves."""
 TEXTS = frozenset({"name", "host", "address", "server", "url", "sni", "query", "expect_body", "login", "version"})
 """Parameters that are text even when they look like a number."""
-LISTS = frozenset({"pods", "parts", "namespaces", "sources"})
+LISTS = frozenset({"pods", "parts", "namespaces", "sources", "match"})
 """Parameters that are lists of words, told apart by commas."""
 DURATIONS = frozenset({"timeout", "spacing"})
 """Said with a unit; the parameter is in milliseconds and called `..._ms`."""

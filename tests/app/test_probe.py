@@ -260,6 +260,25 @@ async def test_help_teaches_the_kinds_and_the_parameters_of_each(tmp_path: Path,
         assert (names if lang == "en" else names.replace(", ", "、")) in night.shows(lang=lang)
 
 
+async def test_a_probe_that_a_restart_cut_off_says_so_once(tmp_path: Path) -> None:
+    async with a_night(tmp_path, alone=True) as night:
+
+        async def silent(requests, *, deadline_s):  # type: ignore[no-untyped-def]
+            await asyncio.Event().wait()
+            yield
+
+        night.agents.ask = silent  # type: ignore[method-assign]
+        await handle(night.parts, "/probe http a.test from east vm", user="lin", room=ROOM)
+        await night.until("probing: http a.test")
+    async with a_night(tmp_path, alone=True) as night:
+        await night.until("/probe http a.test from east vm was interrupted by a restart; ask again")
+        assert [e.data for e in await night.timeline() if e.kind is EntryKind.PROBES] == [{"interrupted": True}]
+        await night.types("/probe http a.test from east vm")
+    async with a_night(tmp_path, alone=True) as night:
+        assert await night.parts.jobs.wait("close-probes", 10)
+        assert len([e for e in await night.timeline() if e.kind is EntryKind.PROBES]) == 2
+
+
 async def test_a_transport_that_breaks_leaves_an_answer_that_says_who_is_missing(tmp_path: Path) -> None:
     async with a_night(tmp_path) as night:
 
