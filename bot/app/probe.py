@@ -175,9 +175,10 @@ def _on_record(asking: Asking) -> tuple[Text, dict[str, Any]]:
     run = asking.run
     counts: Tally = tally(run)
     good, bad, blind = len(counts.good), len(counts.bad), len(counts.blind)
+    total = good + bad + blind
     text = same(run.asked.line()) + Text(
-        f"：{good} 个观测点正常，{bad} 个异常，{blind} 个没有数据",
-        f": works from {good} vantage points, fails from {bad}, no data from {blind}",
+        f"：{total} 个观测点，{good} 个正常，{bad} 个异常，{blind} 个没有数据",
+        f": works from {good} of {total} vantage points, fails from {bad}, no data from {blind}",
     )
     seen = run.observations()[:MAX_ON_RECORD]
     return text, {

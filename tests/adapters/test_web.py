@@ -226,9 +226,12 @@ async def test_the_api_description_names_every_call_and_its_lock(up: Up) -> None
     assert described["openapi"].startswith("3.")
     assert set(described["paths"]) == {
         "/api/v1/diag",
+        "/api/v1/probe",
         "/api/v1/runs/{run}",
         "/api/v1/commands",
         "/api/v1/agents",
+        "/api/v1/agents/{name}",
+        "/api/v1/agents/invitations",
         "/api/v1/incidents",
         "/api/v1/incidents/{incident}/timeline",
     }

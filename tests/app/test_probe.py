@@ -45,7 +45,7 @@ async def test_one_probe_from_two_places_is_one_table_and_two_lines_on_record(tm
         command, probes = await night.timeline()
         assert (command.kind, command.actor) == (EntryKind.COMMAND, "lin")
         assert probes.kind is EntryKind.PROBES
-        assert probes.en.endswith("count=20: works from 1 vantage points, fails from 2, no data from 0")
+        assert probes.en.endswith("count=20: works from 1 of 3 vantage points, fails from 2, no data from 0")
         assert probes.data["rates"] == {"east-pod": 0.15, "east-vm": 0.15, "east-vm2": 1.0}
         assert probes.data["failures"] == {"east-pod": "dns_timeout", "east-vm": "dns_timeout"}
         assert {r.params["server"] for r in night.agents.asked} == {"@vpc"}
@@ -77,7 +77,7 @@ async def test_a_refusal_of_the_agents_policy_is_no_failure_of_the_target(tmp_pa
         assert rows(shown, "east pod")[0].startswith("east pod       –")
         assert "refused by the agent's policy: 10.0.0.1 is private; an allow rule is needed" in shown
         (_, probes) = await night.timeline()
-        assert probes.en.endswith("works from 2 vantage points, fails from 0, no data from 1")
+        assert probes.en.endswith("works from 2 of 3 vantage points, fails from 0, no data from 1")
 
 
 async def test_silence_is_said_and_never_looks_green(tmp_path: Path) -> None:
