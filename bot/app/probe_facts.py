@@ -232,7 +232,8 @@ FACTS: Mapping[str, Callable[[Detail], Sequence[Text]]] = {
 
 def short_ms(value: Any) -> str:
     """Milliseconds as short as they say enough."""
-    return f"{value:.0f}" if abs(value) >= 10 else f"{value:.1f}"
+    size = abs(value)
+    return f"{value:.0f}" if size >= 10 else f"{value:.1f}" if size >= 1 else f"{value:.2f}"
 
 
 def is_number(value: Any) -> bool:

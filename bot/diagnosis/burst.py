@@ -23,6 +23,7 @@ from bot.domain.text import Text
 DNS_TRIES = 20
 """A limit shows as a share, and a share needs this many tries (docs: DIAGNOSIS)."""
 DNS_TIMEOUT_MS = 1500
+DNS_SPACING_MS = 100.0
 SPACING_MS = 200.0
 """Between tries, where neither a budget nor anybody else sets the pace."""
 LONGEST_MS = 30_000
@@ -140,7 +141,7 @@ def _ask(asked: Adhoc, agent: Agent, params: Mapping[str, Json], spacing: float)
         target=asked.target or asked.kind,
         params={key: value for key, value in params.items() if key != "spacing_ms"},
         queries=queries,
-        spacing_ms=spacing or SPACING_MS,
+        spacing_ms=spacing or (DNS_SPACING_MS if asked.kind == "dns" else SPACING_MS),
         least_spacing_ms=spacing,
     )
 
