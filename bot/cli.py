@@ -106,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands)
     _reads(commands)
     _playbook(commands)
+    _replay(commands)
     _operate(commands)
     return parser
 
@@ -398,6 +399,31 @@ def _playbook(commands: Commands) -> None:
     checker.add_argument("files", nargs="+", type=Path, metavar="FILE")
     printer = _add(inner, "schema", "The JSON Schema, for editors.", schema)
     printer.add_argument("what", nargs="?", choices=("playbook", "hypothesis"), default="playbook")
+
+
+def _replay(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from bot.replaying import replay
+
+        return replay(args.files, playbooks=args.playbooks, deep=args.sensitivity, as_json=args.format == "json")
+
+    parser = _add(
+        commands,
+        "replay",
+        "Judge past nights again: diag documents, or what the lab has recorded.",
+        run,
+        "examples:\n  warroom diag sms --format json > night.json && warroom replay night.json\n"
+        "  warroom replay --sensitivity tests/golden/*.json\n"
+        "exit status: 1 when a verdict differs from what the recording expects (or from what was said then)\n",
+    )
+    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="JSON, as diag --format json prints it")
+    parser.add_argument(
+        "--playbooks", type=Path, metavar="FOLDER", help="hypotheses to judge by (default: the shipped)"
+    )
+    parser.add_argument(
+        "--sensitivity", action="store_true", help="judge also without each probe kind and each vantage point"
+    )
+    _format(parser)
 
 
 def _operate(commands: Commands) -> None:

@@ -17,6 +17,8 @@ from bot.probes.query_log import FORMATS
 from bot.probes.table import KINDS
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")
+GROUPS = ("host", "vpc", "public", "coredns")
+"""Groups of resolvers: the machine's own, the VPC's, public ones, and CoreDNS' pods asked past the cluster address."""
 RESOLV_CONF = Path("/etc/resolv.conf")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -196,7 +198,7 @@ class _File:
             raise self._wrong(key, f"must be an IP address, not {value!r}") from exc
 
     def _resolvers(self, value: Any) -> dict[str, tuple[str, ...]]:
-        groups = self._keys("resolvers", {} if value is None else value, ["host", "vpc", "public"])
+        groups = self._keys("resolvers", {} if value is None else value, list(GROUPS))
         return {name: self._endpoints(f"resolvers.{name}", items) for name, items in groups.items()}
 
     def _endpoints(self, key: str, value: Any) -> tuple[str, ...]:

@@ -16,11 +16,14 @@ from bot.domain.text import Text, join, percent, same
 SURE = 0.6
 """Below this share the words are "leaning to", and what would decide it is said."""
 REASONS = 6
+TELL_APART = 0.05
+"""A rival below this share is not named as what a probe tells the leader from."""
 
 KINDS: Mapping[str, Text] = {
     "dns_top": Text("查谁在大量解析域名", "asking who sends the DNS queries"),
     "changes": Text("查最近的变更", "asking what changed"),
     "coredns": Text("查 CoreDNS", "looking at CoreDNS"),
+    "mtu": Text("测大包能否到达", "seeing whether large packets arrive"),
     "trace": Text("路由追踪", "tracing the route"),
     "status_page": Text("看厂商状态页", "reading the vendor's status page"),
     "clock": Text("对时", "comparing clocks"),
@@ -243,10 +246,14 @@ def _asking(follow_ups: Sequence[FollowUp]) -> Text | None:
     if not follow_ups:
         return None
     last = follow_ups[-1]
-    what = KINDS.get(last.kinds[0], same(last.kinds[0]))
-    title = last.hypothesis.title
+    what = KINDS.get(last.kind, same(last.kind))
     where = ", ".join(last.agents[:2])
-    return Text(f"{what.zh}（{where}）：{title.zh}？", f"{what.en} ({where}): {title.en}?")
+    title = last.hypothesis.title
+    asking = Text(f"{what.zh}（{where}）", f"{what.en} ({where})")
+    if last.other is None or last.other.share < TELL_APART:
+        return asking + Text(f"：{title.zh}？", f": {title.en}?")
+    other = last.other.title
+    return asking + Text(f"：区分“{title.zh}”与“{other.zh}”", f": tells “{title.en}” from “{other.en}”")
 
 
 def _buttons(verdict: Verdict, playbook: Playbook) -> tuple[Button, ...]:

@@ -88,7 +88,7 @@ def _inconclusive(share: float, lang: Lang) -> dict[str, Any]:
 def _next(run: Investigation) -> list[dict[str, Any]]:
     """What would tell the leading two apart: follow-up kinds not asked yet, and evidence nobody could measure."""
     leaders = [r for r in run.verdict().ranked[:2] if r.share >= 0.05]
-    asked = {kind for follow in run.follow_ups for kind in follow.kinds}
+    asked = {follow.kind for follow in run.follow_ups}
     out: list[dict[str, Any]] = [
         {"probe": kind, "for": r.hypothesis.id} for r in leaders for kind in r.hypothesis.next if kind not in asked
     ]

@@ -12,6 +12,7 @@ from bot.domain.playbook import DATABASES, Playbook, Step, Target
 from bot.domain.probe import Agent
 
 DNS_TIMEOUT_MS = 1500
+COREDNS_TRIES = 6
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +28,8 @@ class Ask:
     queries: int = 0
     pin: str = ""
     """The host name whose learned address goes into `params["address"]`; "" when none is needed."""
+    pinned: tuple[str, ...] = ()
+    """Addresses it has been sent to already."""
     spacing_ms: float = 100.0
     """Between tries, where no DNS budget sets the pace and the parameters do not."""
     least_spacing_ms: float = 0.0
@@ -126,6 +129,16 @@ def _dns_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
                     queries=queries,
                     within_s=step.options["within"],
                 )
+                if via == "host" and agent.resolvers.get("coredns"):
+                    yield _dns(
+                        agent,
+                        "dns_coredns",
+                        f"dns/{key}/coredns",
+                        name,
+                        "@coredns",
+                        tries=COREDNS_TRIES,
+                        queries=COREDNS_TRIES,
+                    )
                 if via == "vpc":
                     yield _dns(
                         agent, "dns_vpc_tcp", f"dns/{key}/vpc/tcp", name, server, tries=2, queries=2, proto="tcp"
@@ -282,6 +295,5 @@ _STEPS = {
     "ping": _ping_step,
     "api": _api_step,
     "object_store": _object_store_step,
-    "dns_top": lambda *_: iter(()),
     **dict.fromkeys(DATABASES, _db_step),
 }

@@ -81,8 +81,8 @@ def path_problem(path: str) -> str | None:
         return f"unknown name; groups are {', '.join(vocabulary.GROUPS)}"
     if not rest:
         return None
-    if rest[0] == "top":
-        return _one_of(rest[1:], vocabulary.TOP_FIELDS, "top")
+    if rest[0] in vocabulary.SUB_GROUPS:
+        return _one_of(rest[1:], vocabulary.SUB_GROUPS[rest[0]], rest[0]) if rest[1:] else None
     if rest[0] in BY_ID:
         return _one_of(rest[1:], vocabulary.LAYER_FIELDS, rest[0]) if rest[1:] else None
     return _one_of(rest, vocabulary.GROUP_FIELDS, root, also=BY_ID)

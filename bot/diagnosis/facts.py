@@ -13,6 +13,8 @@ from statistics import median
 from typing import Any, Literal
 
 from bot.diagnosis.cells import Cell
+from bot.diagnosis.extras import EXTRA_FIELDS, extras
+from bot.diagnosis.pinned import ADDRESS_FIELDS, ADDRESS_GROUPS, Pinned, compare
 from bot.domain.probe import UP_RATE, Agent, Observation, wilson
 
 ScopeKind = Literal["everywhere", "region", "vpc", "cluster", "agent"]
@@ -40,7 +42,9 @@ class Picture:
 
     agents: tuple[Agent, ...]
     cells: tuple[Cell, ...]
-    tops: tuple[Observation, ...] = ()
+    extras: tuple[Observation, ...] = ()
+    """What follow-up probes saw."""
+    pinned: tuple[Pinned, ...] = ()
     missing: tuple[str, ...] = ()
 
 
@@ -81,10 +85,9 @@ def facts(picture: Picture, scope: Scope) -> Facts:
         mine = [c for c in picture.cells if holds(c, c.agent)]
         out[group] = _group(mine)
         out[group]["agents"] = sum(1 for a in picture.agents if holds(a, a.name))
-    top = _top(picture.tops, inside)
-    if top:
-        out["inside"]["top"] = top
-    _compare_answers(out)
+    out["inside"] |= extras(picture.extras, inside)
+    out["all"] |= extras(picture.extras, frozenset(a.name for a in picture.agents))
+    _compare_answers(out, picture, inside)
     out["scope"] = {"kind": scope.kind, "name": scope.name, "region": scope.region, "agents": len(inside)}
     out["missing"] = len(picture.missing)
     return out
@@ -140,37 +143,26 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
     return aggregate
 
 
-def _top(tops: Sequence[Observation], inside: frozenset[str]) -> dict[str, Any] | None:
-    """The busiest DNS client seen from inside the scope: address, queries/s, its share of all queries."""
-    best: dict[str, Any] | None = None
-    for seen in tops:
-        clients = seen.detail.get("clients") or []
-        if not seen.ok or seen.agent not in inside or not clients:
-            continue
-        first = clients[0]
-        if best is None or seen.detail.get("qps", 0) > best["total_qps"]:
-            best = {
-                "client": str(first.get("address", "?")),
-                "qps": float(first.get("qps", 0)),
-                "share": float(first.get("share", 0)),
-                "distinct": int(first.get("distinct", 0)),
-                "total_qps": float(seen.detail.get("qps", 0)),
-                "source": str(seen.detail.get("source", "")),
-            }
-    return best
-
-
-def _compare_answers(out: dict[str, Any]) -> None:
-    """Addresses that only the inside is told. Known only where both sides got an answer at all."""
-    told_inside = _answers(out["inside"])
-    told_outside = _answers(out["outside"])
+def _compare_answers(out: dict[str, Any], picture: Picture, inside: frozenset[str]) -> None:
+    """Addresses that only the inside is told, and which of them work. Known only where both sides got an answer."""
+    told_inside, told_outside = _answers(out["inside"]), _answers(out["outside"])
+    vpc, public = (_told(out["inside"], layer) for layer in ("dns_vpc", "dns_public"))
+    host = _told(out["inside"], "dns_host")
+    if public and (vpc or host):
+        out["inside"]["resolvers_differ"] = not (vpc | host) & public
     if told_inside and told_outside:
-        out["inside"]["odd_answers"] = sorted(told_inside - told_outside)
+        own, others = told_inside - told_outside, told_outside - told_inside
+        out["inside"]["odd_answers"] = sorted(own)
         out["inside"]["shared_answers"] = sorted(told_inside & told_outside)
+        out["inside"] |= compare(picture.pinned, inside, frozenset(own), frozenset(others))
+
+
+def _told(group: Mapping[str, Any], layer: str) -> set[str]:
+    return set(group.get(layer, {}).get("answers", ()))
 
 
 def _answers(group: Mapping[str, Any]) -> set[str]:
-    return {a for layer in ("dns_host", "dns_vpc", "dns_public") for a in group.get(layer, {}).get("answers", ())}
+    return {a for layer in ("dns_host", "dns_vpc", "dns_public") for a in _told(group, layer)}
 
 
 LAYER_FIELDS: Mapping[str, type] = {
@@ -202,14 +194,8 @@ GROUP_FIELDS: Mapping[str, type] = {
     "red_layers": list,
     "odd_answers": list,
     "shared_answers": list,
+    "resolvers_differ": bool,
 }
-TOP_FIELDS: Mapping[str, type] = {
-    "client": str,
-    "qps": float,
-    "share": float,
-    "distinct": int,
-    "total_qps": float,
-    "source": str,
-}
+SUB_GROUPS: Mapping[str, Mapping[str, type]] = {**EXTRA_FIELDS, **dict.fromkeys(ADDRESS_GROUPS, ADDRESS_FIELDS)}
 SCOPE_FIELDS: Mapping[str, type] = {"kind": str, "name": str, "region": str, "agents": int}
 """The vocabulary rules may use, for `playbook check`."""

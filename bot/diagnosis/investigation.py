@@ -12,15 +12,14 @@ from typing import Any
 from bot.diagnosis import plan
 from bot.diagnosis.asks import Ask
 from bot.diagnosis.facts import Picture
-from bot.diagnosis.hypothesis import HEALTHY, Hypothesis, Ranked, Verdict
+from bot.diagnosis.hypothesis import Hypothesis, Ranked, Verdict
 from bot.diagnosis.rank import diagnose, picture
+from bot.diagnosis.worth import candidates
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.layers import BY_ID
 from bot.domain.playbook import Playbook
 from bot.domain.probe import UP_RATE, Agent, Observation, ProbeRequest, wilson
 
-ASK_FROM_SHARE = 0.2
-"""A hypothesis with at least this share may ask for its follow-up probes."""
 LOOK_AFTER_S = 1.8
 """Before this, too little is in to choose a follow-up."""
 LOOK_EVERY_S = 0.4
@@ -29,11 +28,16 @@ LOOK_EVERY_S = 0.4
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FollowUp:
-    """Why another round of probes was asked: which hypothesis wanted which kinds."""
+    """Why another probe was asked: which leading cause wanted it, what it tells that cause from, and of whom.
+
+    `bits` is the information that was expected of it.
+    """
 
     hypothesis: Ranked
-    kinds: tuple[str, ...]
+    other: Ranked | None
+    kind: str
     agents: tuple[str, ...]
+    bits: float
 
 
 class Investigation:
@@ -129,7 +133,7 @@ class Investigation:
 
     def unlearned(self) -> tuple[str, ...]:
         """Names nobody could resolve, so that pinned probes could not run."""
-        return tuple(dict.fromkeys(ask.pin for ask in self._waiting))
+        return tuple(dict.fromkeys(ask.pin for ask in self._waiting if not ask.pinned))
 
     def progress(self) -> tuple[int, int]:
         """(checks answered, checks asked); a series counts when its last part is in."""
@@ -149,19 +153,24 @@ class Investigation:
         return requests
 
     def _follow_up(self, elapsed_s: float) -> Sequence[ProbeRequest]:
-        wanted = {step.kind for step in self.playbook.then} - self._kinds_asked
+        wanted = [k for k in dict.fromkeys(step.kind for step in self.playbook.then) if k not in self._kinds_asked]
         if self._light or not wanted or elapsed_s < self._look_at_s:
             return ()
         self._look_at_s = elapsed_s + LOOK_EVERY_S
-        for ranked in self.verdict().ranked[:3]:
-            if ranked.share < ASK_FROM_SHARE or ranked.hypothesis.id == HEALTHY:
-                continue
-            kinds = tuple(kind for kind in ranked.hypothesis.next if kind in wanted)
-            requests = plan.follow_up(kinds, self.playbook, self._ready, ranked.scope.agents)
+        verdict = self.verdict()
+        for candidate in candidates(verdict, wanted):
+            # Tried once, whether or not anybody may answer: the next kind is not held up by it.
+            self._kinds_asked.add(candidate.kind)
+            leader = candidate.ranked
+            requests = plan.follow_up(
+                candidate.kind, self.playbook, self._ready, leader.scope.agents, self._observations
+            )
             if requests:
-                self._kinds_asked.update(kinds)
                 agents = tuple(dict.fromkeys(r.agent for r in requests))
-                self.follow_ups.append(FollowUp(hypothesis=ranked, kinds=kinds, agents=agents))
+                other = next((r for r in verdict.ranked if r.hypothesis.id != leader.hypothesis.id), None)
+                self.follow_ups.append(
+                    FollowUp(hypothesis=leader, other=other, kind=candidate.kind, agents=agents, bits=candidate.bits)
+                )
                 return requests
         return ()
 

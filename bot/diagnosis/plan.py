@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bot.diagnosis.asks import Ask, asked_from, asks_of, is_address
+from bot.diagnosis.asks import Ask, asks_of, is_address
+from bot.diagnosis.later import later_asks
 from bot.diagnosis.pacing import BUDGET_QPS, paced, request
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent, Observation, ProbeRequest
@@ -19,6 +20,8 @@ SETTLE_S = 0.8
 """... and otherwise after this many seconds, by majority."""
 MAX_PINS = 2
 """Addresses of one name that pinned probes try."""
+LISTEN_S = 2.5
+"""Until then a second address may be told somewhere."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,43 +53,42 @@ def _lighter(ask: Ask) -> Ask:
 def pin(
     waiting: Sequence[Ask], observations: Sequence[Observation], *, elapsed_s: float
 ) -> tuple[tuple[ProbeRequest, ...], tuple[Ask, ...]]:
-    """Requests whose address has been learned by now, and what still waits."""
-    votes = learned(observations)
+    """Requests whose address has been learned by now, and what still waits.
+
+    A question whose first address is on its way waits on for a little, because elsewhere another one may be told.
+    """
+    told = learned(observations)
     ready: list[ProbeRequest] = []
     left: list[Ask] = []
     for ask in waiting:
-        addresses = (ask.pin,) if is_address(ask.pin) else _settled(votes.get(ask.pin, Counter()), elapsed_s)
-        if not addresses:
-            left.append(ask)
-        for n, address in enumerate(addresses):
+        known = (ask.pin,) if is_address(ask.pin) else _settled(told.get(ask.pin, {}), elapsed_s)
+        addresses = [a for a in known if a not in ask.pinned]
+        for n, address in enumerate(addresses, start=len(ask.pinned)):
             params = {**ask.params, "address": address}
             ready.append(request(replace(ask, params=params), f"pin{n}"))
+        pinned = (*ask.pinned, *addresses)
+        if not pinned or (len(pinned) < MAX_PINS and elapsed_s < LISTEN_S and not is_address(ask.pin)):
+            left.append(replace(ask, pinned=pinned))
     return tuple(ready), tuple(left)
 
 
-def learned(observations: Sequence[Observation]) -> dict[str, Counter[str]]:
+def learned(observations: Sequence[Observation]) -> dict[str, dict[str, set[str]]]:
     """{name: {address: agents that were told it}} from every DNS answer so far."""
-    told: dict[str, set[tuple[str, str]]] = {}
+    told: dict[str, dict[str, set[str]]] = {}
     for seen in observations:
         if seen.kind == "dns":
-            told.setdefault(seen.target, set()).update((str(a), seen.agent) for a in seen.detail.get("answers") or ())
-    return {name: Counter(address for address, _ in pairs) for name, pairs in told.items()}
+            for address in seen.detail.get("answers") or ():
+                told.setdefault(seen.target, {}).setdefault(str(address), set()).add(seen.agent)
+    return told
 
 
 def follow_up(
-    kinds: Sequence[str], playbook: Playbook, agents: Sequence[Agent], where: frozenset[str]
+    kind: str, playbook: Playbook, agents: Sequence[Agent], where: frozenset[str], observations: Sequence[Observation]
 ) -> tuple[ProbeRequest, ...]:
-    """The `then:` steps of these kinds, asked of the agents the hypothesis is about."""
-    asks: list[Ask] = []
-    for step in playbook.then:
-        if step.kind != "dns_top" or step.kind not in kinds:
-            continue
-        params = {key: value for key, value in step.options.items() if key != "from_"}
-        able = [a for a in agents if a.name in where and asked_from(step, a) and (not a.kinds or step.kind in a.kinds)]
-        asks += [
-            Ask(agent=a, probe=step.kind, kind=step.kind, layer="dns_top", target=a.vpc, params=params) for a in able
-        ]
-    return tuple(request(ask, "then") for ask in asks)
+    """The `then:` steps of this kind, for a cause that lies where these agents are. Known addresses only."""
+    asks = later_asks(kind, playbook, agents, where)
+    pinned, _ = pin([a for a in asks if a.pin], observations, elapsed_s=math.inf)
+    return (*(request(a, "then") for a in asks if not a.pin), *pinned)
 
 
 def absent(playbook: Playbook, agents: Sequence[Agent]) -> tuple[str, ...]:
@@ -101,8 +103,15 @@ def absent(playbook: Playbook, agents: Sequence[Agent]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _settled(votes: Counter[str], elapsed_s: float) -> Sequence[str]:
-    ranked = sorted(votes, key=lambda a: (-votes[a], a))[:MAX_PINS]
-    if ranked and (votes[ranked[0]] >= AGREE or elapsed_s >= SETTLE_S):
-        return [a for a in ranked if votes[a] * 2 >= votes[ranked[0]]]
-    return ()
+def _settled(told: Mapping[str, set[str]], elapsed_s: float) -> Sequence[str]:
+    """The address most agents were told, and one that others were told who were not told the first.
+
+    A name with several addresses for everybody is tried at one; a name that is answered differently here and there is
+    tried at both from everywhere.
+    """
+    ranked = sorted(told, key=lambda a: (-len(told[a]), a))
+    if not ranked or (len(told[ranked[0]]) < AGREE and elapsed_s < SETTLE_S):
+        return ()
+    first = ranked[0]
+    second = next((a for a in ranked[1:] if not told[a] & told[first]), None)
+    return [first] if second is None or elapsed_s < SETTLE_S else [first, second]

@@ -17,6 +17,8 @@ from bot.diagnosis.cells import Cell, cells
 from bot.diagnosis.expressions import Bound
 from bot.diagnosis.facts import Picture, Scope, facts, scopes
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Hypothesis, Ranked, Verdict
+from bot.diagnosis.pinned import pinned
+from bot.domain.layers import OTHER
 from bot.domain.probe import Agent, Observation
 
 ELSE_LOGIT = 0.0
@@ -31,8 +33,13 @@ TEMPERATURE = 1.6
 
 def picture(observations: Sequence[Observation], agents: Sequence[Agent], missing: Sequence[str] = ()) -> Picture:
     """Count the observations into what rules look at."""
-    tops = tuple(o for o in observations if o.layer == "dns_top")
-    return Picture(agents=tuple(agents), cells=cells(observations), tops=tops, missing=tuple(missing))
+    return Picture(
+        agents=tuple(agents),
+        cells=cells(observations),
+        extras=tuple(o for o in observations if o.layer in OTHER),
+        pinned=pinned(observations),
+        missing=tuple(missing),
+    )
 
 
 def diagnose(seen: Picture, hypotheses: Sequence[Hypothesis]) -> Verdict:

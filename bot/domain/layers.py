@@ -19,6 +19,7 @@ class Layer:
 LAYERS: tuple[Layer, ...] = (
     Layer("dns_internal", Text("DNS·内网域名", "DNS · internal")),
     Layer("dns_host", Text("DNS·本机", "DNS · host")),
+    Layer("dns_coredns", Text("DNS·CoreDNS", "DNS · CoreDNS pods")),
     Layer("dns_vpc", Text("DNS·VPC", "DNS · VPC")),
     Layer("dns_vpc_tcp", Text("DNS·VPC(TCP)", "DNS · VPC over TCP")),
     Layer("dns_public", Text("DNS·公共", "DNS · public")),
@@ -39,5 +40,5 @@ LAYERS: tuple[Layer, ...] = (
 
 BY_ID = {layer.id: layer for layer in LAYERS}
 LAYER_IDS = tuple(layer.id for layer in LAYERS)
-OTHER = ("dns_top", "learn", "probe")
+OTHER = ("dns_top", "mtu", "trace", "coredns", "changes", "status_page", "learn", "probe")
 """Layers of observations that are not a row of the matrix."""

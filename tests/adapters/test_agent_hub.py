@@ -10,10 +10,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from bot.adapters.agent_hub import AgentHub
 from websockets.exceptions import InvalidStatus
 
 from bot.adapters import agent_hub
-from bot.adapters.agent_hub import AgentHub
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Observation, Outcome, ProbeRequest
 from bot.wire.frames import MAX_FRAME, MAX_LIFE_S, REPLACED, Frame, Hello, Job, Refused, Result, Status, decode, encode

@@ -18,7 +18,7 @@ HEAD = 'playbook: x\ntitle: x\ntargets: {api: "https://a.example"}\n'
         ("probe:\n  - dns_top: {seconds: 3}\n", "x.yaml:5:5: probe.0: dns_top is asked under then:"),
         (
             "probe:\n  - http: {to: api}\nthen:\n  - tcp: {to: api, ports: [80]}\n",
-            "x.yaml:7:5: then.0: only dns_top is asked under then:",
+            "x.yaml:7:5: then.0: under then: stand",
         ),
         ("probe:\n  - http: {to: apo}\n", 'target "apo" is not under targets:'),
         ("probe:\n  - http: {too: api}\n", "x.yaml:5:12: probe.0.http.too: unknown key"),

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from bot.adapters.agent_hub import AgentHub
+
 from bot.agent.client import AgentClient, HubAddress, RefusedByHub, hub_url, spell
 from bot.domain.errors import ConfigError
 from bot.domain.failure import Failure, FaultOf

@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-
 from bot.adapters.agent_hub import AgentHub
+
 from bot.agent.main import agent_token, default_vpc
 from bot.domain.errors import ConfigError
 from bot.domain.failure import Failure, FaultOf

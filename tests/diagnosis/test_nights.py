@@ -71,7 +71,7 @@ def test_without_anybody_who_may_look_at_dns_clients_there_is_a_verdict_but_no_c
 
 def test_dns_top_is_asked_only_when_a_leading_hypothesis_wants_it() -> None:
     limited = investigate(nights.vpc_dns_rate_limited, top=CRAWLER)
-    assert [f.kinds for f in limited.follow_ups] == [("dns_top",)]
+    assert [f.kind for f in limited.follow_ups] == ["dns_top"]
     assert investigate(nights.permission_revoked).follow_ups == []
 
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from bot.adapters.agent_hub import AgentHub
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from bot.adapters.agent_hub import AgentHub
 from bot.agent.client import AgentClient, HubAddress
 from bot.agent.policy import load_policy
 from bot.agent.runner import Runner

@@ -13,7 +13,8 @@ from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.tokens import AliasToken, AnchorToken
 
-from bot.adapters.playbooks.models import HypothesisModel, PlaybookModel
+from bot.adapters.playbooks.hypothesis_model import HypothesisModel
+from bot.adapters.playbooks.playbook_model import PlaybookModel
 from bot.diagnosis.expressions import Expression, ExpressionError, check_names, path_problem
 from bot.diagnosis.hypothesis import HEALTHY, Hypothesis
 from bot.domain.errors import PlaybookError

@@ -1,0 +1,72 @@
+"""A hypothesis' YAML as a strict model; `value()` turns it into the diagnosis' value."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from bot.adapters.playbooks.words import Strict, TextModel
+from bot.diagnosis.expressions import Expression
+from bot.diagnosis.facts import SCOPE_KINDS, ScopeKind
+from bot.diagnosis.hypothesis import Culprit, Evidence, Hypothesis
+
+
+class EvidenceModel(Strict):
+    """One CEL expression over the facts, with its weights in log-odds."""
+
+    id: str
+    when: str
+    yes: float
+    no: float = 0.0
+    text: TextModel
+    otherwise: TextModel | None = None
+
+
+class HypothesisModel(Strict):
+    """One possible cause."""
+
+    hypothesis: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
+    title: TextModel
+    scope: Literal["everywhere", "region", "vpc", "cluster", "agent"]
+    prior: float = -1.5
+    explains: str
+    evidence: list[EvidenceModel] = Field(min_length=1)
+    next: list[str] = []
+    culprit: dict[str, str] | None = None
+    remedy: TextModel
+    remedy_unnamed: TextModel | None = Field(default=None, description="the remedy while the culprit is unknown")
+    owner: TextModel
+
+    def value(self) -> Hypothesis:
+        scope: ScopeKind = self.scope
+        culprit = self.culprit and Culprit(
+            kind=self.culprit["kind"],
+            fields={k: Expression(v) for k, v in self.culprit.items() if k != "kind"},
+        )
+        return Hypothesis(
+            id=self.hypothesis,
+            title=self.title.text(),
+            scope=scope,
+            prior=self.prior,
+            explains=Expression(self.explains),
+            evidence=tuple(
+                Evidence(
+                    id=e.id,
+                    when=Expression(e.when),
+                    yes=e.yes,
+                    no=e.no,
+                    text=e.text.text(),
+                    otherwise=e.otherwise.text() if e.otherwise else None,
+                )
+                for e in self.evidence
+            ),
+            next=tuple(self.next),
+            culprit=culprit or None,
+            remedy=self.remedy.text(),
+            remedy_unnamed=self.remedy_unnamed.text() if self.remedy_unnamed else None,
+            owner=self.owner.text(),
+        )
+
+
+assert set(SCOPE_KINDS) == set(HypothesisModel.model_fields["scope"].annotation.__args__)  # type: ignore[union-attr]
