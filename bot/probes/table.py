@@ -10,7 +10,20 @@ from pathlib import Path
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import api, dns, dns_top, http, mysql, object_store, ping, postgres, redis, tcp, tls
+from bot.probes import (
+    api,
+    dns,
+    dns_top,
+    http,
+    metrics,
+    mysql,
+    object_store,
+    ping,
+    postgres,
+    redis,
+    tcp,
+    tls,
+)
 from bot.probes.base import BadParams, Denied, Prepare, ProbeContext, failed
 from bot.probes.classify import Classified
 from bot.probes.redact import redactor
@@ -27,6 +40,7 @@ KINDS: dict[str, Prepare] = {
     "mysql": mysql.prepare,
     "postgres": postgres.prepare,
     "redis": redis.prepare,
+    "metrics": metrics.prepare,
 }
 _log = logging.getLogger(__name__)
 
