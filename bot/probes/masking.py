@@ -8,6 +8,7 @@ Every pattern is linear in the line, which `logs` bounds.
 from __future__ import annotations
 
 import base64
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -19,7 +20,7 @@ MASK = "***"
 SHORTEST = 4
 """Characters; a shorter secret would mask ordinary words."""
 
-_NAMES_A_SECRET = (
+_SENSITIVE = (
     r"passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|secret[_-]?id"
     r"|signature|sign|sig|session(?:[_-]?id)?|cookie|credentials?|jwt|otp|captcha|verify[_-]?code|auth[_-]?code"
 )
@@ -36,7 +37,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)\b((?:bearer|basic) )[\w.~+/=-]{6,}"), rf"\1{MASK}"),
     (
         re.compile(
-            rf"(?i)((?:{_NAMES_A_SECRET})[\"'\\]{{0,4}}\s{{0,4}}[:=]\s{{0,4}})"
+            rf"(?i)((?:{_SENSITIVE})[\"'\\]{{0,4}}\s{{0,4}}[:=]\s{{0,4}})"
             r"(?:\\?\"[^\"\\]*\\?\"?|'[^']*'?|[^\s\"'&,;})\]]+)"
         ),
         rf"\1{MASK}",
@@ -62,6 +63,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Opaque runs that look like nothing but a token or a digest.
     (re.compile(r"(?<![\w-])[0-9A-Fa-f]{40,}(?![\w-])"), MASK),
 )
+_SENSITIVE_FIELD = re.compile(rf"(?i)(?:.*[^a-z])?(?:{_SENSITIVE}|authorization)s?|.*(?:Token|Secret|Password|Key)")
 _OPAQUE = re.compile(r"[\w+/-]{40,}={0,2}")
 
 
@@ -70,6 +72,25 @@ def of_others(line: str) -> str:
     for pattern, put in _PATTERNS:
         line = pattern.sub(put, line)
     return _OPAQUE.sub(_opaque, line)
+
+
+def json_of_others(line: str) -> str:
+    """A line that is JSON, with the values of sensitive fields masked whatever they are, and in one spelling.
+
+    An escaped quote or letter would hide a secret from the patterns. Any other line is returned as it is.
+    """
+    if not line.startswith(("{", "[")):
+        return line
+    try:
+        return json.dumps(_fields_masked(json.loads(line)), ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return line
+
+
+def _fields_masked(value: Json) -> Json:
+    if isinstance(value, dict):
+        return {k: MASK if _SENSITIVE_FIELD.fullmatch(k) else _fields_masked(v) for k, v in value.items()}
+    return [_fields_masked(item) for item in value] if isinstance(value, list) else value
 
 
 def _opaque(found: re.Match[str]) -> str:

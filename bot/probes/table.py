@@ -15,6 +15,7 @@ from bot.probes import (
     dns,
     dns_top,
     http,
+    logs,
     metrics,
     mysql,
     object_store,
@@ -41,6 +42,7 @@ KINDS: dict[str, Prepare] = {
     "postgres": postgres.prepare,
     "redis": redis.prepare,
     "metrics": metrics.prepare,
+    "logs": logs.prepare,
 }
 _log = logging.getLogger(__name__)
 
