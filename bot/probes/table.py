@@ -12,6 +12,7 @@ from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes import (
     api,
+    coredns,
     dns,
     dns_top,
     http,
@@ -41,6 +42,7 @@ KINDS: dict[str, Prepare] = {
     "mysql": mysql.prepare,
     "postgres": postgres.prepare,
     "redis": redis.prepare,
+    "coredns": coredns.prepare,
     "metrics": metrics.prepare,
     "logs": logs.prepare,
 }

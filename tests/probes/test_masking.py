@@ -66,7 +66,7 @@ def test_people_and_their_codes_are_masked(line: str, shown: str) -> None:
 @pytest.mark.parametrize(
     "line",
     [
-        "2026-11-24T10:00:00+08:00 ERROR LimitExceeded.PhoneNumberDailyLimit requestId=7d3c1f0e-1111-4a4a-9999-abcdefab",
+        "2026-11-24T10:00:00+08:00 LimitExceeded.PhoneNumberDailyLimit requestId=7d3c1f0e-1111-4a4a-9999-abcdefab",
         "code=FailedOperation.InsufficientBalance cost=1234567ms ts=1763978400000 at 10.3.7.21:38412",
         "dial tcp 10.0.0.5:443: i/o timeout after 5000 ms, 3 tries",
         "GET /v1/very/long/path/that/is/no/secret/at/all/because/it/has/slashes/2026/11/24/Index HTTP/1.1 502",

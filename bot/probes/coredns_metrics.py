@@ -1,0 +1,172 @@
+"""What CoreDNS says of itself at :9153/metrics: two scrapes a few seconds apart give rates. Pure.
+
+Source: coredns.io, plugins metrics, forward, cache. `forward` moved its request metrics to `coredns_proxy_*` in
+1.11, and several counters got their `_total` in 1.7; both spellings are read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from bot.domain.probe import Json
+from bot.probes.prom_text import Sample, samples
+
+MAX_METRICS = 2 * 1024 * 1024
+"""Bytes of a scrape that are read."""
+MAX_UPSTREAMS = 8
+
+_REQUESTS = ("coredns_dns_requests_total", "coredns_dns_request_count_total")
+_RESPONSES = ("coredns_dns_responses_total", "coredns_dns_response_rcode_count_total")
+_UPSTREAM = ("coredns_proxy_request_duration_seconds", "coredns_forward_request_duration_seconds")
+_UNHEALTHY = (
+    "coredns_proxy_healthcheck_failures_total",
+    "coredns_forward_healthcheck_failures_total",
+    "coredns_forward_healthcheck_failure_count_total",
+)
+_REJECTS = ("coredns_forward_max_concurrent_rejects_total",)
+_HITS, _MISSES = ("coredns_cache_hits_total",), ("coredns_cache_misses_total",)
+_CPU, _PANICS = ("process_cpu_seconds_total",), ("coredns_panics_total", "coredns_panic_count_total")
+_PARTS = tuple(f"{name}_{part}" for name in _UPSTREAM for part in ("bucket", "sum", "count"))
+WANTED = frozenset((*_REQUESTS, *_RESPONSES, *_UNHEALTHY, *_REJECTS, *_HITS, *_MISSES, *_CPU, *_PANICS, *_PARTS))
+_Key = tuple[str, tuple[tuple[str, str], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Scrape:
+    """The counters of one moment; `at` is on a monotonic clock, in seconds."""
+
+    at: float
+    counters: Mapping[_Key, Sample]
+
+
+def scrape(text: str, at: float) -> Scrape:
+    """Read a scrape."""
+    found = {(s.name, tuple(sorted(s.labels.items()))): s for s in samples(text, WANTED)}
+    return Scrape(at, found)
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """What happened between two scrapes."""
+
+    before: Scrape
+    after: Scrape
+
+    @property
+    def seconds(self) -> float:
+        """How long that was."""
+        return max(0.001, self.after.at - self.before.at)
+
+    def grown(self, names: Sequence[str], fits: Callable[[Sample], bool] = lambda _: True) -> float | None:
+        """By how much these counters grew in all; None where there is none. A restart begins again at 0."""
+        total, there = 0.0, False
+        for key, now in self.after.counters.items():
+            if now.name not in names or not fits(now):
+                continue
+            there = True
+            was = self.before.counters.get(key)
+            total += now.value if was is None or was.value > now.value else now.value - was.value
+        return total if there else None
+
+    def by(self, names: Sequence[str], label: str) -> dict[str, float]:
+        """The growth for each value of a label."""
+        values = {s.labels.get(label, "") for s in self.after.counters.values() if s.name in names}
+        return {v: self.grown(names, lambda s, v=v: s.labels.get(label, "") == v) or 0.0 for v in sorted(values)}  # type: ignore[misc]
+
+
+def told(seen: Between) -> dict[str, Json]:
+    """The rates of one pod: qps, rcodes, servfail_share, upstream mean and p95 in ms, refusals, cache, CPU cores."""
+    requests, responses = seen.grown(_REQUESTS), seen.by(_RESPONSES, "rcode")
+    answered = sum(responses.values())
+    hits, misses = seen.grown(_HITS), seen.grown(_MISSES)
+    cpu = seen.grown(_CPU)
+    out: dict[str, Json] = {
+        "qps": rate(requests, seen.seconds),
+        "rcodes": {rcode[:20]: round(n) for rcode, n in responses.items() if n >= 1},
+        "servfail_share": round(responses.get("SERVFAIL", 0.0) / answered, 4) if answered else None,
+        "cache_hit_share": round(hits / (hits + (misses or 0)), 4)
+        if hits is not None and hits + (misses or 0)
+        else None,
+        "cpu_cores": None if cpu is None else round(cpu / seen.seconds, 3),
+        "rejects": _whole(seen.grown(_REJECTS)),
+        "healthcheck_failures": _whole(seen.grown(_UNHEALTHY)),
+        "panics": _whole(seen.grown(_PANICS)),
+        "upstreams": upstreams(seen),
+    }
+    return {key: value for key, value in out.items() if value is not None}
+
+
+def upstreams(seen: Between) -> list[dict[str, Json]]:
+    """Per upstream: queries/s and how long it took, mean and p95 in ms (null where nothing was asked)."""
+    counts = seen.by([f"{name}_count" for name in _UPSTREAM], "to")
+    sums = seen.by([f"{name}_sum" for name in _UPSTREAM], "to")
+    busiest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_UPSTREAMS]
+    return [
+        {
+            "to": to[:80],
+            "qps": rate(n, seen.seconds),
+            "mean_ms": round(sums.get(to, 0.0) / n * 1000, 2) if n else None,
+            "p95_ms": quantile(_buckets(seen, to), 0.95),
+        }
+        for to, n in busiest
+    ]
+
+
+def _buckets(seen: Between, to: str) -> list[tuple[float, float]]:
+    """(upper bound in s, growth up to it), ascending."""
+    names = [f"{name}_bucket" for name in _UPSTREAM]
+    bounds = {
+        s.labels["le"]
+        for s in seen.after.counters.values()
+        if s.name in names and s.labels.get("to") == to and "le" in s.labels
+    }
+
+    def up_to(bound: str) -> float:
+        return seen.grown(names, lambda s: s.labels.get("to") == to and s.labels.get("le") == bound) or 0.0
+
+    found = []
+    for bound in bounds:
+        try:
+            found.append((float(bound), up_to(bound)))
+        except ValueError:
+            continue
+    return sorted(found)
+
+
+def quantile(buckets: Sequence[tuple[float, float]], share: float) -> float | None:
+    """A quantile in ms by linear interpolation within its bucket, as PromQL's histogram_quantile has it."""
+    total = buckets[-1][1] if buckets else 0.0
+    if total <= 0:
+        return None
+    low, below = 0.0, 0.0
+    for bound, up_to in buckets:
+        if up_to >= share * total:
+            if bound == float("inf"):
+                return round(low * 1000, 2)
+            within = (share * total - below) / (up_to - below) if up_to > below else 1.0
+            return round((low + (bound - low) * within) * 1000, 2)
+        low, below = bound, up_to
+    return round(low * 1000, 2)
+
+
+def zones(seen: Between) -> list[dict[str, Json]]:
+    """Queries/s by server block and zone, busiest first: all that CoreDNS counts; it counts no clients."""
+    totals: dict[tuple[str, str], float] = {}
+    for key, now in seen.after.counters.items():
+        if now.name in _REQUESTS:
+            was = seen.before.counters.get(key)
+            more = now.value if was is None or was.value > now.value else now.value - was.value
+            place = now.labels.get("server", "")[:80], now.labels.get("zone", "")[:80]
+            totals[place] = totals.get(place, 0.0) + more
+    busiest = sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:20]
+    return [{"server": s, "zone": z, "qps": rate(n, seen.seconds)} for (s, z), n in busiest]
+
+
+def rate(grown: float | None, seconds: float) -> float | None:
+    """Per second, None of None."""
+    return None if grown is None else round(grown / seconds, 1)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)
