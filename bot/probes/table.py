@@ -12,6 +12,7 @@ from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes import (
     api,
+    changes,
     coredns,
     dns,
     dns_top,
@@ -43,6 +44,7 @@ KINDS: dict[str, Prepare] = {
     "postgres": postgres.prepare,
     "redis": redis.prepare,
     "coredns": coredns.prepare,
+    "changes": changes.prepare,
     "metrics": metrics.prepare,
     "logs": logs.prepare,
 }
