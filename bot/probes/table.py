@@ -24,6 +24,7 @@ from bot.probes import (
     ping,
     postgres,
     redis,
+    status_page,
     tcp,
     tls,
 )
@@ -45,6 +46,7 @@ KINDS: dict[str, Prepare] = {
     "redis": redis.prepare,
     "coredns": coredns.prepare,
     "changes": changes.prepare,
+    "status_page": status_page.prepare,
     "metrics": metrics.prepare,
     "logs": logs.prepare,
 }
