@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -13,6 +15,8 @@ from bot.domain.text import legible
 
 MOST = 100
 """Changes in one list."""
+_AHEAD = timedelta(hours=1)
+"""How far a sender's clock may be ahead."""
 
 
 class BadChange(WarroomError):
@@ -41,6 +45,12 @@ class Change:
     url: str = ""
     source: str = ""
 
+    @property
+    def key(self) -> str:
+        """The same for the same change told twice, word for word."""
+        words = json.dumps(list(self.to_json().values()), ensure_ascii=True)
+        return hashlib.sha256(words.encode()).hexdigest()[:40]
+
     def to_json(self) -> dict[str, Any]:
         """A row of a list of changes."""
         return {
@@ -53,6 +63,15 @@ class Change:
             "url": self.url,
             "source": self.source,
         }
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Posted:
+    """One delivery to `/hooks/changes/NAME`. `delivery` is the sender's own id of it, "" for none."""
+
+    source: str
+    delivery: str
+    changes: tuple[Change, ...]
 
 
 def from_json(row: Mapping[str, Any], *, source: str, now: datetime) -> Change:
@@ -105,4 +124,6 @@ def _moment(value: Any, now: datetime) -> datetime:
         raise BadChange("at must be ISO 8601 with an offset, or epoch seconds") from exc
     if moment.tzinfo is None:
         raise BadChange("at must say its offset from UTC")
+    if moment > now + _AHEAD:
+        raise BadChange("at is in the future")
     return moment.astimezone(UTC)
