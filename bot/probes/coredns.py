@@ -19,12 +19,12 @@ from bot.probes import coredns_inventory, coredns_metrics, dns_message, kubernet
 from bot.probes.base import BadParams, Denied, Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
 from bot.probes.coredns_inventory import Inventory
-from bot.probes.coredns_metrics import Between, Scrape
+from bot.probes.coredns_metrics import Between
+from bot.probes.coredns_scrape import scrape
 from bot.probes.dns_message import Question
-from bot.probes.exchange import Request, exchange
 from bot.probes.kubernetes import Unreadable, Wanted
 from bot.probes.names import Resolver
-from bot.probes.params import Reader, Url, literal
+from bot.probes.params import Reader, literal
 from bot.probes.tries import Try, spaced, summarise
 
 MAX_PODS = 16
@@ -135,17 +135,6 @@ async def _count(pod: Pod, plan: Plan, ctx: ProbeContext, lacking: list[str]) ->
         lacking.append(f"metrics of {pod.address}: {exc.failure.value}")
     else:
         pod.told |= coredns_metrics.told(Between(before, after))
-
-
-async def scrape(kind: str, address: str, port: int, ctx: ProbeContext) -> Scrape:
-    """One GET of /metrics. Raises Unreadable and Denied."""
-    url = Url(scheme="http", host=address, port=port, target="/metrics")
-    request = Request(url=url, address=address, max_body=coredns_metrics.MAX_METRICS)
-    seen = await exchange(kind, request, ctx, 4.0)
-    at = time.monotonic()
-    if seen.reply is None or seen.reply.status != 200:
-        raise Unreadable(seen.failure or Failure.HTTP_STATUS, seen.reason)
-    return coredns_metrics.scrape(seen.reply.body.decode("utf-8", "replace"), at)
 
 
 async def _ask(pod: Pod, asked: Question, plan: Plan, ctx: ProbeContext, lacking: list[str]) -> None:

@@ -6,7 +6,7 @@ Source: coredns.io, plugins metrics, forward, cache. `forward` moved its request
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bot.domain.probe import Json
@@ -15,6 +15,7 @@ from bot.probes.prom_text import Sample, samples
 MAX_METRICS = 2 * 1024 * 1024
 """Bytes of a scrape that are read."""
 MAX_UPSTREAMS = 8
+MAX_ZONES = 20
 
 _REQUESTS = ("coredns_dns_requests_total", "coredns_dns_request_count_total")
 _RESPONSES = ("coredns_dns_responses_total", "coredns_dns_response_rcode_count_total")
@@ -58,26 +59,31 @@ class Between:
         """How long that was."""
         return max(0.001, self.after.at - self.before.at)
 
-    def grown(self, names: Sequence[str], fits: Callable[[Sample], bool] = lambda _: True) -> float | None:
-        """By how much these counters grew in all; None where there is none. A restart begins again at 0."""
-        total, there = 0.0, False
+    def growths(self, names: Collection[str]) -> Iterator[tuple[Sample, float]]:
+        """Each counter of these names, and by how much it grew. A pod that was restarted begins again at 0."""
         for key, now in self.after.counters.items():
-            if now.name not in names or not fits(now):
-                continue
-            there = True
-            was = self.before.counters.get(key)
-            total += now.value if was is None or was.value > now.value else now.value - was.value
-        return total if there else None
+            if now.name in names:
+                was = self.before.counters.get(key)
+                yield now, now.value if was is None or was.value > now.value else now.value - was.value
 
-    def by(self, names: Sequence[str], label: str) -> dict[str, float]:
-        """The growth for each value of a label."""
-        values = {s.labels.get(label, "") for s in self.after.counters.values() if s.name in names}
-        return {v: self.grown(names, lambda s, v=v: s.labels.get(label, "") == v) or 0.0 for v in sorted(values)}  # type: ignore[misc]
+    def grown(self, names: Collection[str]) -> float | None:
+        """By how much these counters grew in all; None where there is none."""
+        found = [growth for _, growth in self.growths(names)]
+        return sum(found) if found else None
+
+    def by(self, names: Collection[str], *labels: str) -> dict[tuple[str, ...], float]:
+        """The growth for each combination of these labels' values."""
+        totals: dict[tuple[str, ...], float] = {}
+        for sample, growth in self.growths(names):
+            key = tuple(sample.labels.get(label, "")[:80] for label in labels)
+            totals[key] = totals.get(key, 0.0) + growth
+        return totals
 
 
 def told(seen: Between) -> dict[str, Json]:
     """The rates of one pod: qps, rcodes, servfail_share, upstream mean and p95 in ms, refusals, cache, CPU cores."""
-    requests, responses = seen.grown(_REQUESTS), seen.by(_RESPONSES, "rcode")
+    requests = seen.grown(_REQUESTS)
+    responses = {rcode: growth for (rcode,), growth in sorted(seen.by(_RESPONSES, "rcode").items())}
     answered = sum(responses.values())
     hits, misses = seen.grown(_HITS), seen.grown(_MISSES)
     cpu = seen.grown(_CPU)
@@ -101,37 +107,27 @@ def upstreams(seen: Between) -> list[dict[str, Json]]:
     """Per upstream: queries/s and how long it took, mean and p95 in ms (null where nothing was asked)."""
     counts = seen.by([f"{name}_count" for name in _UPSTREAM], "to")
     sums = seen.by([f"{name}_sum" for name in _UPSTREAM], "to")
-    busiest = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_UPSTREAMS]
+    buckets = _buckets(seen)
     return [
         {
-            "to": to[:80],
+            "to": key[0],
             "qps": rate(n, seen.seconds),
-            "mean_ms": round(sums.get(to, 0.0) / n * 1000, 2) if n else None,
-            "p95_ms": quantile(_buckets(seen, to), 0.95),
+            "mean_ms": round(sums.get(key, 0.0) / n * 1000, 2) if n else None,
+            "p95_ms": quantile(buckets.get(key[0], []), 0.95),
         }
-        for to, n in busiest
+        for key, n in _most(counts, MAX_UPSTREAMS)
     ]
 
 
-def _buckets(seen: Between, to: str) -> list[tuple[float, float]]:
-    """(upper bound in s, growth up to it), ascending."""
-    names = [f"{name}_bucket" for name in _UPSTREAM]
-    bounds = {
-        s.labels["le"]
-        for s in seen.after.counters.values()
-        if s.name in names and s.labels.get("to") == to and "le" in s.labels
-    }
-
-    def up_to(bound: str) -> float:
-        return seen.grown(names, lambda s: s.labels.get("to") == to and s.labels.get("le") == bound) or 0.0
-
-    found = []
-    for bound in bounds:
+def _buckets(seen: Between) -> dict[str, list[tuple[float, float]]]:
+    """For each upstream (upper bound in s, growth up to it), ascending."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for (to, bound), growth in seen.by([f"{name}_bucket" for name in _UPSTREAM], "to", "le").items():
         try:
-            found.append((float(bound), up_to(bound)))
+            found.setdefault(to, []).append((float(bound), growth))
         except ValueError:
             continue
-    return sorted(found)
+    return {to: sorted(rows) for to, rows in found.items()}
 
 
 def quantile(buckets: Sequence[tuple[float, float]], share: float) -> float | None:
@@ -150,17 +146,17 @@ def quantile(buckets: Sequence[tuple[float, float]], share: float) -> float | No
     return round(low * 1000, 2)
 
 
-def zones(seen: Between) -> list[dict[str, Json]]:
-    """Queries/s by server block and zone, busiest first: all that CoreDNS counts; it counts no clients."""
-    totals: dict[tuple[str, str], float] = {}
-    for key, now in seen.after.counters.items():
-        if now.name in _REQUESTS:
-            was = seen.before.counters.get(key)
-            more = now.value if was is None or was.value > now.value else now.value - was.value
-            place = now.labels.get("server", "")[:80], now.labels.get("zone", "")[:80]
-            totals[place] = totals.get(place, 0.0) + more
-    busiest = sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:20]
-    return [{"server": s, "zone": z, "qps": rate(n, seen.seconds)} for (s, z), n in busiest]
+def zones(pods: Sequence[Between]) -> list[dict[str, Json]]:
+    """Queries/s by server block and zone over all pods, busiest first: all CoreDNS counts, for it counts no clients."""
+    totals: dict[tuple[str, ...], float] = {}
+    for seen in pods:
+        for place, growth in seen.by(_REQUESTS, "server", "zone").items():
+            totals[place] = totals.get(place, 0.0) + growth / seen.seconds
+    return [{"server": s, "zone": z, "qps": round(qps, 1)} for (s, z), qps in _most(totals, MAX_ZONES)]
+
+
+def _most(totals: Mapping[tuple[str, ...], float], count: int) -> list[tuple[tuple[str, ...], float]]:
+    return sorted(totals.items(), key=lambda item: (-item[1], item[0]))[:count]
 
 
 def rate(grown: float | None, seconds: float) -> float | None:

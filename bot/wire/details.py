@@ -215,6 +215,7 @@ _SHAPES: Mapping[str, Read] = {
     "warnings": _texts,
     "lacking": _texts,
     "nodes": _count(0),
+    "zones": _rows({"server": _text, "zone": _text, "qps": _positive}, needs=("zone", "qps")),
     "pods": _rows(_POD),
     "changes": _rows(_CHANGE, needs=("at", "kind", "title")),
     "indicator": _text,
