@@ -74,7 +74,7 @@ def prepare(params: Mapping[str, Json]) -> Probe:
             address=read.optional_address("audit_address"),
             timeout_s=want.timeout_s,
         ),
-        region=read.text("region", "", limit=40),
+        region=read.region(),
     )
     read.done()
     if not set(sources) <= set(SOURCES):

@@ -6,6 +6,7 @@ the hub is not taken: `re` cannot be interrupted, and one with nested repetition
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections import Counter
@@ -19,10 +20,10 @@ from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes import masking, service_api
 from bot.probes.base import BadParams, Credential, Probe, ProbeContext, failed
-from bot.probes.log_backends import BACKENDS, PLACES, Backend, Found, Line, Query, Refusal
+from bot.probes.log_backends import BACKENDS, PLACES, Backend, Found, Line, Query
 from bot.probes.masking import Mask
 from bot.probes.params import Reader
-from bot.probes.service_api import Credentials, Service
+from bot.probes.service_api import Answer, Credentials, Service
 
 MAX_SAMPLES = 10
 MAX_SAMPLE = 300
@@ -74,7 +75,7 @@ def prepare(params: Mapping[str, Json]) -> Probe:
         until=0.0,
         limit=read.integer("limit", 200, low=1, high=backend.max_limit),
         code=field,
-        region=read.text("region", "", limit=40) if backend.vendor else "",
+        region=read.region() if backend.vendor else "",
         time_field=_time_field(read) if backend.place == "index" else "",
     )
     read.done()
@@ -111,12 +112,18 @@ async def _run(plan: Plan, ctx: ProbeContext) -> Outcome:
     answer = await service_api.ask("logs", backend.build(where, query, key), own, ctx, where.timeout_s)
     if answer.seen.reply is None:
         return service_api.outcome(answer, answer.failure, own)
-    found = backend.read(answer, query)
-    if isinstance(found, Refusal):
-        told = {"code": found.code, "message": found.message}
-        shown = {name: service_api.said(masking.of_others(text[:MAX_LINE]), own) for name, text in told.items() if text}
-        return service_api.outcome(answer, found.failure, own, **shown)
-    return service_api.outcome(answer, None, own, minutes=plan.minutes, **summary(found, query.code, plan.after))
+    # In a thread: a thousand lines take a while to read, and other probes are being timed meanwhile.
+    failure, told = await asyncio.to_thread(_digest, plan, query, answer, own)
+    return service_api.outcome(answer, failure, own, **told)
+
+
+def _digest(plan: Plan, query: Query, answer: Answer, own: Credentials) -> tuple[Failure | None, dict[str, Json]]:
+    found = plan.backend.read(answer, query)
+    if isinstance(found, Found):
+        return None, {"minutes": plan.minutes, **summary(found, query.code, plan.after)}
+    words = {"code": found.code, "message": found.message}
+    shown = {name: masking.of_others(text[:MAX_LINE]) for name, text in words.items() if text}
+    return found.failure, {name: service_api.said(text, own) for name, text in shown.items()}
 
 
 def _of_key(key: Credential) -> Credentials:

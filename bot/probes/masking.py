@@ -43,7 +43,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{MASK}",
     ),
     (re.compile(r"(\w://[^\s/:@]{0,80}:)[^\s/@]+(?=@)"), rf"\1{MASK}"),
-    (re.compile(r"eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
+    (re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w-]+(?:\.[\w-]*)?"), MASK),
     # Access keys by their vendors' prefixes: Tencent, AWS, Alibaba, GitHub, Slack, Standard Webhooks, Stripe and kin.
     (
         re.compile(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -90,7 +90,7 @@ def _outcome(answer: Answer, own: Credentials) -> Outcome:
         return service_api.outcome(answer, answer.failure, own)
     data = document.get("data")
     if document.get("status") != "success" or not isinstance(data, Mapping):
-        return service_api.outcome(answer, Failure.HTTP_BODY, own)
+        return service_api.outcome(replace(answer, reason="not an answer of Prometheus"), Failure.HTTP_BODY, own)
     return service_api.outcome(answer, None, own, **told, **result(data))
 
 

@@ -49,7 +49,7 @@ def prepare(params: Mapping[str, Json]) -> Probe:
         vendor=read.choice("vendor", MARKS),
         request=Request(url=read.url(), method="HEAD", address=read.optional_address()),
         signed=read.flag("signed", False),
-        region=read.text("region", "us-east-1", limit=40),
+        region=read.region(default="us-east-1"),
         wanted=repeated(read),
     )
     read.done()

@@ -189,6 +189,7 @@ async def test_an_answer_of_somebody_else_is_no_log(
         ({**CLS, "login": "mine"}, "key for tencent"),
         ({**CLS, "query": "* | SELECT count(*)"}, "analysis"),
         ({"minutes": 1441}, "minutes"),
+        ({**CLS, "region": "ap-x: y"}, "region"),
     ],
 )
 async def test_what_cannot_be_asked_is_refused_before_anything_is_sent(

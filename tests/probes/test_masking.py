@@ -92,13 +92,29 @@ def test_a_sample_is_masked_before_it_is_cut() -> None:
 
 @pytest.mark.parametrize(
     "piece",
-    ["a", "1", "A1a", "=", '"', "\\", "token=", "1 3", "+86 ", "authorization:", "a@", "://", "eyJaaaaaaaa.", "code "],
+    [
+        "a",
+        "1",
+        "A1a",
+        "=",
+        '"',
+        "\\",
+        "token=",
+        "1 3",
+        "+86 ",
+        "authorization:",
+        "a@",
+        "://",
+        "eyJaaaaaaaa.",
+        "eyJ-",
+        "code ",
+    ],
 )
 def test_no_line_takes_long(piece: str) -> None:
     line = (piece * 4096)[:4096]
     began = time.perf_counter()
     of_others(json_of_others(line))
-    assert time.perf_counter() - began < 0.25
+    assert time.perf_counter() - began < 0.1
 
 
 def test_our_own_secret_is_masked_in_each_spelling_and_anywhere_in_the_detail() -> None:

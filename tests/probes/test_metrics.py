@@ -15,6 +15,7 @@ import pytest
 from bot.domain.failure import Failure, FaultOf
 from bot.lab.pki import Authority
 from bot.probes.metrics import result
+from bot.probes.prom_text import samples
 from bot.probes.table import run
 from bot.wire.details import believable
 from tests.needs import need_tool
@@ -69,6 +70,14 @@ async def test_prometheus_tells_a_value_with_its_labels(context: MakeContext, pr
     assert abs(row["at"] - time.time()) < 60
     assert set(seen.timings_ms) == {"tcp", "first_byte", "total"}
     assert believable(seen.detail) == seen.detail
+
+
+def test_the_text_that_prometheus_writes_is_read_line_by_line(prometheus: str) -> None:
+    with urllib.request.urlopen(f"{prometheus}/metrics") as reply:
+        text = reply.read().decode()
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    names = {re.split(r"[ {]", line)[0] for line in lines}
+    assert len(list(samples(text, names))) == len(lines) > 300
 
 
 async def test_a_scalar_is_a_value_and_infinity_is_none(context: MakeContext, prometheus: str) -> None:
