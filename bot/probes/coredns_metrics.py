@@ -6,6 +6,8 @@ Source: coredns.io, plugins metrics, forward, cache. `forward` moved its request
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -14,6 +16,7 @@ from bot.probes.prom_text import Sample, samples
 
 MAX_METRICS = 2 * 1024 * 1024
 """Bytes of a scrape that are read."""
+MAX_COUNT = 1e15
 MAX_UPSTREAMS = 8
 MAX_ZONES = 20
 
@@ -42,8 +45,9 @@ class Scrape:
 
 
 def scrape(text: str, at: float) -> Scrape:
-    """Read a scrape."""
-    found = {(s.name, tuple(sorted(s.labels.items()))): s for s in samples(text, WANTED)}
+    """Read a scrape. What no counter can be (negative, infinite, beyond reason) is left out."""
+    counters = (s for s in samples(text, WANTED) if 0 <= s.value <= MAX_COUNT)
+    found = {(s.name, tuple(sorted(s.labels.items()))): s for s in counters}
     return Scrape(at, found)
 
 
@@ -123,10 +127,9 @@ def _buckets(seen: Between) -> dict[str, list[tuple[float, float]]]:
     """For each upstream (upper bound in s, growth up to it), ascending."""
     found: dict[str, list[tuple[float, float]]] = {}
     for (to, bound), growth in seen.by([f"{name}_bucket" for name in _UPSTREAM], "to", "le").items():
-        try:
-            found.setdefault(to, []).append((float(bound), growth))
-        except ValueError:
-            continue
+        with contextlib.suppress(ValueError):
+            if not math.isnan(float(bound)):
+                found.setdefault(to, []).append((float(bound), growth))
     return {to: sorted(rows) for to, rows in found.items()}
 
 
