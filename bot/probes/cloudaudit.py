@@ -90,4 +90,4 @@ def onward(response: Mapping[str, Any]) -> int | None:
 
 
 def _word(value: Any) -> str:
-    return value[:200] if isinstance(value, str) else ""
+    return value[:100] if isinstance(value, str) else ""

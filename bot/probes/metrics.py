@@ -22,9 +22,11 @@ from bot.probes.params import Reader
 from bot.probes.service_api import Answer, Credentials, Service
 
 MAX_SERIES = 50
+MAX_RANGES = 12
 MAX_POINTS = 120
-MAX_LABELS = 16
-_CUT = 100
+"""Bounds of what is told, so that a result stays far below what a frame may carry."""
+MAX_LABELS = 8
+_CUT = 80
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,9 +42,9 @@ class Query:
 def prepare(params: Mapping[str, Json]) -> Probe:
     """Ask once. timings_ms as http.
 
-    detail: value (of the only series, else null), result_type, series_total, series (at most 50: labels, value, at,
-    and values as [at, value] for a range), warnings, code and message where it refuses. A number that is not
-    finite is null. An empty result is an answer.
+    detail: value (of the only series, else null), result_type, series_total, series (at most 50, of a range 12:
+    labels, value, at, and values as [at, value] for a range), warnings, code and message where it refuses. A number
+    that is not finite is null. An empty result is an answer.
     """
     read = Reader(params)
     where = service_api.service(read, "metrics")
@@ -108,7 +110,7 @@ def result(data: Mapping[str, Any]) -> dict[str, Json]:
         rows = [{"labels": {}, **_sample(found)}]
         total = 1
     else:
-        rows = [_series(row) for row in _list(found)[:MAX_SERIES]]
+        rows = [_series(row) for row in _list(found)[: MAX_RANGES if kind == "matrix" else MAX_SERIES]]
         total = len(_list(found))
     value = rows[0]["value"] if total == 1 else None
     return {"value": value, "result_type": kind, "series_total": total, "series": rows}

@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.domain.change import newest
 from bot.probes import cloudaudit, coredns_inventory, feeds, kubernetes, metrics, status_page
 from bot.probes.coredns_metrics import Between, scrape, told, zones
 from bot.probes.exchange import Exchange, Reply
-from bot.probes.log_backends import BACKENDS, Found, Query, Refusal
+from bot.probes.log_backends import BACKENDS, Found, Line, Query, Refusal
 from bot.probes.logs import summary
 from bot.probes.rollouts import rollouts
 from bot.probes.service_api import Answer
 from bot.wire.details import believable
+from bot.wire.frames import MAX_FRAME
 
 WORDS = [
     *(
@@ -181,3 +183,37 @@ def test_a_document_of_any_bytes_is_a_feed_or_none(document: bytes) -> None:
     for wrapped in (document, b"<rss>" + document + b"</rss>"):
         with contextlib.suppress(feeds.NoFeed):
             assert len(feeds.read(wrapped)) <= 200
+
+
+LONG = "字" * 5000
+ROWS: dict[str, dict[str, Any]] = {
+    "vector": {"metric": {f"{i}{LONG}": LONG for i in range(50)}, "value": [1, "1"]},
+    "matrix": {
+        "metric": {f"{i}{LONG}": LONG for i in range(50)},
+        "values": [[1.7e9 + i, f"{i}.123456"] for i in range(900)],
+    },
+}
+
+
+@pytest.mark.parametrize("kind", ROWS)
+def test_the_longest_series_fit_a_frame(kind: str) -> None:
+    fits(metrics.result({"resultType": kind, "result": [ROWS[kind]] * 5000}))
+
+
+def test_the_longest_changes_fit_a_frame() -> None:
+    resource = {"ResourceType": LONG, "ResourceName": LONG}
+    row = {"EventTime": "1763942400", "EventName": LONG, "EventNameCn": LONG, "Username": LONG, "Resources": resource}
+    found = newest(cloudaudit.events({"Events": [row] * 300}, "e" * 60))
+    assert len(found) == 100
+    fits({"changes": [change.to_json() for change in found]})
+
+
+def test_the_longest_samples_and_pages_fit_a_frame() -> None:
+    lines = [Line(at=1.0, text=LONG, fields={"code": f"{i}{LONG}"}) for i in range(1000)]
+    fits(summary(Found(lines=lines, total=1000), "code", ""))
+    row = {"name": LONG, "status": LONG, "impact": LONG, "shortlink": f"https://{LONG}"}
+    fits(statuspage({"components": [row] * 500, "incidents": [row] * 500}))
+
+
+def fits(detail: dict[str, Any]) -> None:
+    assert len(json.dumps(believable(detail), ensure_ascii=False).encode()) < MAX_FRAME * 0.9
