@@ -20,8 +20,8 @@ from bot.domain.probe import Json, Outcome
 from bot.probes import cloudaudit, kubernetes, masking, service_api, tencent
 from bot.probes.base import BadParams, Credential, Denied, Probe, ProbeContext
 from bot.probes.kubernetes import Cluster, Unreadable, Wanted
-from bot.probes.masking import Mask
 from bot.probes.params import Reader, Url
+from bot.probes.redact import Redactor
 from bot.probes.rollouts import rollouts
 from bot.probes.service_api import Credentials, Service
 
@@ -128,6 +128,7 @@ async def _cloudaudit(plan: Plan, ctx: ProbeContext, since: datetime, until: dat
     key = ctx.credentials.get("tencent")
     if key is None:
         return Told(failure=Failure.NO_CREDENTIAL, reason="no key for tencent on this agent")
+    key.check(plan.audit.base.host)
     found: list[Change] = []
     token: int | None = None
     for _ in range(cloudaudit.MAX_PAGES):
@@ -144,7 +145,7 @@ async def _cloudaudit(plan: Plan, ctx: ProbeContext, since: datetime, until: dat
 async def _page(
     plan: Plan, key: Credential, ctx: ProbeContext, since: datetime, until: datetime, token: int | None
 ) -> Mapping[str, Any] | Told:
-    own = Credentials(mask=Mask([key.secret, key.id]))
+    own = Credentials(mask=Redactor([key.secret, key.id]))
     span = {"since": int(since.timestamp()), "until": int(until.timestamp())}
     request = cloudaudit.request(plan.audit, plan.region, key, token=token, **span)
     answer = await service_api.ask("changes", request, own, ctx, plan.audit.timeout_s)

@@ -10,8 +10,8 @@ from bot.domain.failure import Failure
 from bot.domain.probe import Json
 from bot.probes import service_api
 from bot.probes.base import ProbeContext
-from bot.probes.masking import Mask
 from bot.probes.params import Reader, Url
+from bot.probes.redact import Redactor
 from bot.probes.service_api import Answer, Credentials, Service
 
 PAGE = 100
@@ -117,7 +117,7 @@ def cluster(kind: str, want: Wanted, ctx: ProbeContext) -> Cluster:
             Failure.NO_CREDENTIAL, f"the service account's token cannot be read ({type(exc).__name__})"
         ) from exc
     base = Url(scheme="https", host=account.host, port=account.port, target="/")
-    own = Credentials(headers={"authorization": f"Bearer {token}"}, mask=Mask([token]))
+    own = Credentials(headers={"authorization": f"Bearer {token}"}, mask=Redactor([token]))
     where = Service(kind=kind, base=base, timeout_s=want.timeout_s)
     return Cluster(where=where, own=own, ctx=replace(ctx, ca_file=account.folder / "ca.crt"))
 

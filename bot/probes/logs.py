@@ -21,8 +21,8 @@ from bot.domain.probe import Json, Outcome
 from bot.probes import masking, service_api
 from bot.probes.base import BadParams, Credential, Probe, ProbeContext, failed
 from bot.probes.log_backends import BACKENDS, PLACES, Backend, Found, Line, Query
-from bot.probes.masking import Mask
 from bot.probes.params import Reader
+from bot.probes.redact import Redactor
 from bot.probes.service_api import Answer, Credentials, Service
 
 MAX_SAMPLES = 10
@@ -106,6 +106,8 @@ async def _run(plan: Plan, ctx: ProbeContext) -> Outcome:
     key = ctx.credentials.get(backend.vendor) if backend.vendor else None
     if backend.vendor and key is None:
         return failed(Failure.NO_CREDENTIAL, reason=f"no key for {backend.vendor} on this agent")
+    if key is not None:
+        key.check(where.base.host)
     own = _of_key(key) if key else where.credential(ctx)
     now = time.time()
     query = replace(plan.query, since=now - plan.minutes * 60, until=now)
@@ -127,7 +129,7 @@ def _digest(plan: Plan, query: Query, answer: Answer, own: Credentials) -> tuple
 
 
 def _of_key(key: Credential) -> Credentials:
-    return Credentials(mask=Mask([key.secret, key.id]))
+    return Credentials(mask=Redactor([key.secret, key.id]))
 
 
 def summary(found: Found, field: str, after: str) -> dict[str, Json]:

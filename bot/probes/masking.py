@@ -1,4 +1,4 @@
-"""Keeping secrets out of what a probe tells: our own, and those of other people in their log lines.
+"""Keeping other people's secrets, and other people, out of what a probe tells of their log lines.
 
 The agent masks before anything leaves it, for the hub, the chat and the timeline are read by more people than the
 logs are. What is masked wrongly costs a reader a detail; what is not masked cannot be taken back: in doubt, mask.
@@ -7,19 +7,12 @@ Every pattern is linear in the line, which `logs` bounds.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
-from urllib.parse import quote
 
-from bot.domain.probe import Json, Outcome
+from bot.domain.probe import Json
 
 MASK = "***"
-SHORTEST = 4
-"""Characters; a shorter secret would mask ordinary words."""
-
 _SENSITIVE = (
     r"passw(?:or)?d|passwd|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|secret[_-]?id"
     r"|signature|sign|sig|session(?:[_-]?id)?|cookie|credentials?|jwt|otp|captcha|verify[_-]?code|auth[_-]?code"
@@ -99,33 +92,3 @@ def _opaque(found: re.Match[str]) -> str:
     digits = sum(c.isdigit() for c in run)
     mixed = any(c.islower() for c in run) and any(c.isupper() for c in run)
     return MASK if mixed and digits >= 3 and run.count("/") <= len(run) // 20 else run
-
-
-class Mask:
-    """Replaces our own secrets, in each spelling in which a server may echo them."""
-
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        spelled: set[str] = set()
-        for secret in secrets:
-            if len(secret) >= SHORTEST:
-                spelled |= {secret, quote(secret, safe=""), base64.b64encode(secret.encode()).decode()}
-        longest_first = sorted(spelled, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, longest_first))) if spelled else None
-
-    def text(self, text: str) -> str:
-        """The text without them. Mask before cutting: half a secret is found by nobody."""
-        return self._pattern.sub(MASK, text) if self._pattern else text
-
-    def value(self, value: Json) -> Json:
-        """Any JSON without them, keys included."""
-        if isinstance(value, str):
-            return self.text(value)
-        if isinstance(value, Mapping):
-            return {self.text(str(key)): self.value(item) for key, item in value.items()}
-        if isinstance(value, (list, tuple)):
-            return [self.value(item) for item in value]
-        return value
-
-    def outcome(self, outcome: Outcome) -> Outcome:
-        """The outcome with its detail masked."""
-        return replace(outcome, detail=self.value(outcome.detail)) if self._pattern else outcome

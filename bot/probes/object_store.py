@@ -18,8 +18,8 @@ from bot.domain.probe import Json, Outcome
 from bot.probes import aws, cos
 from bot.probes.base import BadParams, Credential, Probe, ProbeContext, failed
 from bot.probes.exchange import Exchange, Repeat, Reply, Request, repeated, series
-from bot.probes.masking import Mask
 from bot.probes.params import Reader
+from bot.probes.redact import Redactor
 from bot.probes.tries import Try, summarise
 
 MARKS = {"cos": ("x-cos-request-id", "x-cos-trace-id"), "s3": ("x-amz-request-id", "x-amz-id-2")}
@@ -65,6 +65,8 @@ async def _run(plan: Plan, ctx: ProbeContext) -> Outcome:
         return failed(
             Failure.NO_CREDENTIAL, vendor=plan.vendor, signed=True, reason=f"no key for {owner} on this agent"
         )
+    if key is not None:
+        key.check(plan.request.url.host)
 
     def build() -> Request:
         return plan.request if key is None else signed(plan, key, time.time())
@@ -76,7 +78,7 @@ async def _run(plan: Plan, ctx: ProbeContext) -> Outcome:
     done = await series("object_store", build, come_to, ctx, plan.wanted)
     code = done.reply.headers.get(CODES[plan.vendor], "")[:100] or None if done.reply else None
     outcome = summarise(done.tries, **done.detail, vendor=plan.vendor, code=code, signed=plan.signed)
-    return Mask([key.secret, key.id]).outcome(outcome) if key else outcome
+    return Redactor([key.secret, key.id]).outcome(outcome) if key else outcome
 
 
 def signed(plan: Plan, key: Credential, now: float) -> Request:

@@ -13,8 +13,8 @@ from bot.domain.failure import Failure, FaultOf, fault_of
 from bot.domain.probe import Json, Outcome
 from bot.probes.base import Login, ProbeContext
 from bot.probes.exchange import Exchange, Request, exchange
-from bot.probes.masking import Mask
 from bot.probes.params import Reader, Url
+from bot.probes.redact import Redactor
 
 MAX_ANSWER = 2 * 1024 * 1024
 """Bytes of an answer that are read; a longer one is a failure, for half a JSON document is none."""
@@ -74,16 +74,16 @@ class Credentials:
     """Headers that prove who asks, and what must not appear in any outcome."""
 
     headers: Mapping[str, str] = field(default_factory=dict)
-    mask: Mask = field(default_factory=Mask)
+    mask: Redactor = field(default_factory=lambda: Redactor(()))
 
 
 def credentials(login: Login) -> Credentials:
     """Basic where the login has a user (RFC 7617), else Bearer (RFC 6750)."""
     if not login.user:
-        return Credentials(headers={"authorization": f"Bearer {login.secret}"}, mask=Mask([login.secret]))
+        return Credentials(headers={"authorization": f"Bearer {login.secret}"}, mask=Redactor([login.secret]))
     pair = f"{login.user}:{login.secret}"
     basic = base64.b64encode(pair.encode()).decode()
-    return Credentials(headers={"authorization": f"Basic {basic}"}, mask=Mask([login.secret, pair]))
+    return Credentials(headers={"authorization": f"Basic {basic}"}, mask=Redactor([login.secret, pair]))
 
 
 def service(read: Reader, kind: str, *, timeout_ms: int = 5000) -> Service:

@@ -152,10 +152,12 @@ VENDORS: Mapping[str, Vendor] = {
         build=_aliyun_request,
         read=_aliyun_answer,
         read_only=lambda action: aliyun.READ_ONLY.fullmatch(action) is not None,
+        hosts=("aliyuncs.com",),
     ),
     "aws": Vendor(
         build=_aws_request,
         read=_aws_answer,
         read_only=lambda action: aws.READ_ONLY.fullmatch(action) is not None,
+        hosts=("amazonaws.com", "amazonaws.com.cn"),
     ),
 }

@@ -22,7 +22,11 @@ from tests.probes.http_api import TOKEN, Asked, asked, said
 from tests.probes.kubernetes_server import Cluster, Row, account
 from tests.probes.servers import HOST, site, tls_of
 
-KEY = {"WARROOM_TENCENT_SECRET_ID": "AKIDcanary0123456789", "WARROOM_TENCENT_SECRET_KEY": "canary-secret"}
+KEY = {
+    "WARROOM_TENCENT_SECRET_ID": "AKIDcanary0123456789",
+    "WARROOM_TENCENT_SECRET_KEY": "canary-secret",
+    "WARROOM_TENCENT_HOSTS": "audit.test",
+}
 SINCE = datetime(2026, 11, 24, tzinfo=UTC)
 
 
@@ -161,6 +165,12 @@ async def test_one_source_may_be_lacking_and_says_why(ask: Asking) -> None:
     seen = await ask(shop(forbidden="replicasets"), CloudAudit([]))
     assert (seen.ok, seen.detail["lacking"][0].startswith("kubernetes: replicasets is forbidden")) == (True, True)
     assert TOKEN not in str(seen)
+
+
+async def test_the_tencent_key_signs_for_tencent_only(ask: Asking) -> None:
+    keys = {**KEY, "WARROOM_TENCENT_HOSTS": "tencentcloudapi.com"}
+    seen = await ask(shop(), CloudAudit([]), keys=keys, sources=["cloudaudit"])
+    assert (seen.failure, seen.fault_of) == (Failure.POLICY_DENIED, FaultOf.POLICY)
 
 
 async def test_without_any_source_the_probe_fails(ask: Asking, context: MakeContext) -> None:

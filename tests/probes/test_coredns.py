@@ -152,7 +152,7 @@ async def test_without_a_cluster_the_pods_may_be_named(context: MakeContext, res
 
 async def test_each_part_needs_the_policys_leave(ask: Asking) -> None:
     api = dns_cluster([pod(HOST, 1)], nodes=5, cluster_ip=HOST)
-    seen = await ask(api, policy="allow: [{network: 127.0.0.0/8, kinds: [coredns]}]\n")
+    seen = await ask(api, policy="allow: [{network: 127.0.0.0/8, ports: any, kinds: [coredns]}]\n")
     assert seen.ok
     assert ("tries" in seen.detail, seen.detail["pods"][0]["qps"] > 0) == (False, True)
     assert seen.detail["lacking"][0].startswith("dns: 127.31.0.10 is loopback")

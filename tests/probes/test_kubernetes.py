@@ -77,7 +77,7 @@ async def test_a_refusal_is_told_without_the_token(
 async def test_the_policy_is_asked_about_the_api_server_too(
     context: MakeContext, authority: Authority, tmp_path: Path
 ) -> None:
-    ctx = context(policy="allow: [{network: 127.0.0.0/8, kinds: [dns]}]\n")
+    ctx = context(policy="allow: [{network: 127.0.0.0/8, ports: any, kinds: [dns]}]\n")
     ctx = replace(ctx, service_account=account(tmp_path / "sa", authority, 443))
     with pytest.raises(Denied):
         await cluster("coredns", OWN, ctx).get("/api/v1/nodes")

@@ -18,7 +18,11 @@ from tests.probes.http_api import TOKEN, login, served
 from tests.probes.log_servers import TOPIC, Cls, Elastic, Loki
 from tests.probes.servers import HOST, Answer, http, site, tls_of
 
-KEY = {"WARROOM_TENCENT_SECRET_ID": "AKIDcanary0123456789", "WARROOM_TENCENT_SECRET_KEY": "canary-secret"}
+KEY = {
+    "WARROOM_TENCENT_SECRET_ID": "AKIDcanary0123456789",
+    "WARROOM_TENCENT_SECRET_KEY": "canary-secret",
+    "WARROOM_TENCENT_HOSTS": "api.test",
+}
 THROTTLED = {"level": "error", "errorCode": "LimitExceeded.PhoneNumberDailyLimit", "phone": "+8613800138000"}
 DENIED = {"level": "error", "errorCode": "UnauthorizedOperation", "msg": "Authorization: Bearer canary-of-others"}
 

@@ -33,6 +33,7 @@ KEYS = {
     "WARROOM_AWS_SECRET_KEY": SECRET,
     "WARROOM_TENCENT_SECRET_ID": "AKIDcanary",
     "WARROOM_TENCENT_SECRET_KEY": SECRET,
+    **{f"WARROOM_{vendor}_HOSTS": "api.test" for vendor in ("ALIYUN", "AWS", "TENCENT")},
 }
 
 
@@ -273,6 +274,22 @@ async def test_a_signed_head_of_cos_is_accepted_and_a_revoked_one_is_denied(call
         assert (seen.failure, seen.detail["code"]) == (failure, code)
     seen = await call(bucket(), given, kind="object_store", path="/", keys={})
     assert (seen.failure, seen.fault_of) == (Failure.NO_CREDENTIAL, FaultOf.AGENT)
+
+
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [
+        ("api", {**ALIYUN, "signed": True}),
+        ("api", {**AWS, "signed": True}),
+        ("object_store", {"vendor": "s3", "signed": True}),
+        ("object_store", {"vendor": "cos", "signed": True}),
+        ("logs", {"backend": "cls", "topic": "t", "query": "x"}),
+    ],
+)
+async def test_a_signature_goes_to_its_vendor_only(context: MakeContext, kind: str, given: dict[str, Any]) -> None:
+    seen = await run(kind, {**given, "url": "https://evil.test/"}, context(**KEYS), 10)
+    assert (seen.failure, seen.fault_of) == (Failure.POLICY_DENIED, FaultOf.POLICY)
+    assert "signs for api.test only" in seen.detail["reason"]
 
 
 async def test_a_bucket_is_never_signed_for_without_tls(context: MakeContext) -> None:
