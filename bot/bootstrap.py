@@ -21,6 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
+from bot.adapters import change_intake
 from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.adapters.config import Config, PagerConfig
 from bot.adapters.console.platform import ConsolePlatform
@@ -32,6 +33,7 @@ from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callba
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.store import SqlStore
 from bot.adapters.web import Links, ReadCallback, make_app
+from bot.app import changes
 from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
 from bot.app.page import phone_reported
@@ -40,6 +42,7 @@ from bot.app.ports import Store
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
+from bot.domain.change import Posted
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
@@ -105,11 +108,12 @@ class Bot:
             wake=self.deliverer.wake,
             callback_url=f"{config.url}/hooks/phone/",
         )
+        senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
             service=self.service,
             api_token=config.api_token,
-            routes=[*websocket_routes(self.hub), *self._console(lab)],
+            routes=[*websocket_routes(self.hub), *change_intake.routes(senders, self._changed), *self._console(lab)],
             callbacks={p.name: _reader(p) for p in config.pagers},
             phone_reported=self._phone,
             links=links,
@@ -208,6 +212,9 @@ class Bot:
 
     async def _phone(self, pager: str, said: Callback) -> bool:
         return await phone_reported(self.parts, pager=pager, key=said.key, status=said.status, digits=said.digits)
+
+    async def _changed(self, posted: Posted) -> int:
+        return await changes.take(self.parts, posted)
 
     def _agents_changed(self) -> None:
         try:

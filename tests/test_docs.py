@@ -173,7 +173,12 @@ def test_the_configuration_on_its_page_is_read_whole(tmp_path: Path) -> None:
     file = tmp_path / "warroom.toml"
     file.write_text(toml, encoding="utf-8")
     pager = tomllib.loads(toml)["pagers"][0]["name"]
-    config = load(file, {f"WARROOM_PAGER_{pager.upper()}_SECRET": "whsec_c2VjcmV0"})
+    sender = tomllib.loads(toml)["changes"][0]["name"]
+    secrets = {
+        f"WARROOM_PAGER_{pager.upper()}_SECRET": "whsec_c2VjcmV0",
+        f"WARROOM_CHANGES_{sender.upper()}_TOKEN": "x",
+    }
+    config = load(file, secrets)
     assert [p.name for p in config.pagers] == [pager]
     assert config.people
     assert config.vendors

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
 from bot.domain.text import Lang
+from bot.domain.webhooks import key_of
 from bot.wire.nats import PREFIX, NatsLogin, Server, server
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
@@ -55,6 +56,15 @@ class PagerConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ChangesConfig:
+    """Somebody who posts changes; at least one of the two secrets is there."""
+
+    name: str
+    secret: str = field(default="", repr=False)
+    token: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Everything `warroom serve` needs to know."""
 
@@ -68,6 +78,7 @@ class Config:
     """The team's own folder; None takes the shipped one."""
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
+    changes: tuple[ChangesConfig, ...] = ()
     vendors: Mapping[str, str] = field(default_factory=dict)
     api_token: str = field(default="", repr=False)
     agent_token: str = field(default="", repr=False)
@@ -88,7 +99,8 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
-        return tuple(filter(None, (self.api_token, self.agent_token, *nats, *(p.secret for p in self.pagers))))
+        hooks = [*(p.secret for p in self.pagers), *(s for c in self.changes for s in (c.secret, c.token))]
+        return tuple(filter(None, (self.api_token, self.agent_token, *nats, *hooks)))
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -115,6 +127,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         playbooks=Path(folder) if folder else None,
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
+        changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
         vendors={
             _need(row, "name", "vendors").lower(): _need(row, "room", "vendors") for row in table.get("vendors", [])
         },
@@ -227,6 +240,22 @@ def _pager(row: Mapping[str, Any], environ: Mapping[str, str]) -> PagerConfig:
     if not key:
         raise ConfigError(f"[[pagers]] {name}: WARROOM_{variable} is not set (whsec_... of Standard Webhooks)")
     return PagerConfig(name=name, kind=kind, url=_need(row, "url", "pagers"), secret=key, timeout_s=_timeout(row, name))
+
+
+def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfig:
+    name, kind = _need(row, "name", "changes"), str(row.get("kind", "generic"))
+    if kind != "generic":
+        raise ConfigError(f'[[changes]] {name}: kind {kind!r} is not built; this version has "generic"')
+    variable = f"CHANGES_{name.upper().replace('-', '_')}"
+    key, token = secret(f"{variable}_SECRET", environ), secret(f"{variable}_TOKEN", environ)
+    if not key and not token:
+        raise ConfigError(
+            f"[[changes]] {name}: set WARROOM_{variable}_SECRET (whsec_... of Standard Webhooks) or "
+            f"WARROOM_{variable}_TOKEN (a bearer token)"
+        )
+    if key:
+        key_of(key)
+    return ChangesConfig(name=name, secret=key, token=token)
 
 
 def _person(row: Mapping[str, Any]) -> Person:

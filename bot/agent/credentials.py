@@ -1,4 +1,4 @@
-"""Vendor keys, from the agent's own environment and nowhere else."""
+"""Vendor keys and the pod's account, from the agent's own environment and nowhere else."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bot.domain.errors import ConfigError
-from bot.probes.base import Credential
+from bot.probes.base import BadParams, Credential, ServiceAccount
+from bot.probes.params import literal
 from bot.probes.vendors import VENDORS
+
+ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+"""Where Kubernetes mounts it (kubernetes.io, "Access the API from a pod")."""
 
 
 def credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
@@ -25,6 +29,20 @@ def credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
             named = environ.get(f"WARROOM_{vendor.upper()}_HOSTS", "").lower().replace(",", " ").split()
             found[vendor] = Credential(id=ident, secret=secret, hosts=tuple(named) or VENDORS[vendor].hosts)
     return found
+
+
+def service_account(environ: Mapping[str, str], folder: Path = ACCOUNT) -> ServiceAccount | None:
+    """The account that Kubernetes mounted into this pod, None outside of one or where the pod has no token.
+
+    The API server is dialled by the address in the environment: it must be reached while DNS is broken.
+    """
+    host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
+    if not port.isdecimal() or not (folder / "token").is_file():
+        return None
+    try:
+        return ServiceAccount(host=literal(host, "KUBERNETES_SERVICE_HOST"), port=int(port), folder=folder)
+    except BadParams:
+        return None
 
 
 def _secret(environ: Mapping[str, str], name: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bot.agent import policy_file
 from bot.agent.addresses import METADATA, Ip, metadata, private, subjects
-from bot.agent.credentials import credentials
+from bot.agent.credentials import credentials, service_account
 from bot.agent.pacer import Pacer
 from bot.agent.policy_file import RESOLV_CONF, Budget, Rule, Settings
 from bot.probes.base import Denied, ProbeContext, QueryLog
@@ -97,6 +97,7 @@ class Policy:
             kinds=self.kinds,
             pace=Pacer(self.budget),
             logins=s.logins,
+            service_account=service_account(environ),
         )
 
 

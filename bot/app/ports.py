@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from bot.domain.change import Change
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
@@ -201,6 +202,18 @@ class Watches(Protocol):
         ...
 
 
+class Changes(Protocol):
+    """What others told us they changed."""
+
+    async def add(self, change: Change) -> bool:
+        """Insert; False for one that is there already, word for word."""
+        ...
+
+    async def recent(self, *, since: datetime, limit: int = 100) -> Sequence[Change]:
+        """Those since a moment, newest first."""
+        ...
+
+
 class Messages(Protocol):
     """What was said, by whom, so that the console can show it and edits find their message."""
 
@@ -313,6 +326,8 @@ class Tx(Protocol):
     def runs(self) -> Runs: ...
     @property
     def watches(self) -> Watches: ...
+    @property
+    def changes(self) -> Changes: ...
     @property
     def messages(self) -> Messages: ...
     @property

@@ -65,6 +65,7 @@ class EntryKind(StrEnum):
     INCIDENT = "incident"
     VENDOR = "vendor"
     WATCH = "watch"
+    CHANGE = "change"
     RECOVERY = "recovery"
     CORRECTION = "correction"
 

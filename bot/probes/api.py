@@ -52,6 +52,9 @@ def _call(read: Reader) -> Call:
     url, address, payload = read.url(), read.optional_address(), read.mapping("payload")
     if url.target != "/":
         raise BadParams("url must have no path")
+    if any(str(key).lower() in ("action", "version") for key in payload):
+        # Where parameters travel as a form they would stand beside, or instead of, those that were looked at.
+        raise BadParams("payload must not name an action or a version of its own")
     return Call(**words, region=region, url=url, address=address, payload=payload)
 
 

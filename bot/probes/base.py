@@ -97,6 +97,18 @@ class Login:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ServiceAccount:
+    """The pod's own account at its cluster's API server. `folder` holds token, ca.crt and namespace.
+
+    The token is read anew for each use, for it changes hourly, and goes to this host and port only.
+    """
+
+    host: str
+    port: int
+    folder: Path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ProbeContext:
     """What a probe may use.
 
@@ -104,7 +116,7 @@ class ProbeContext:
     the way the machine's own programs do it: "getaddrinfo", or "direct" when the policy names the host's
     resolvers itself. `source` is the local address to dial from ("" for the system's choice). `kinds` are the
     only kinds the policy permits at all (None for every kind); kinds that dial nothing have no other check.
-    `pace` is the agent's rate budget (None for none).
+    `pace` is the agent's rate budget (None for none). `service_account` is there where the agent runs in a cluster.
     """
 
     guard: Guard
@@ -118,6 +130,7 @@ class ProbeContext:
     kinds: frozenset[str] | None = None
     pace: Pace | None = None
     logins: Mapping[str, Login] = field(default_factory=dict)
+    service_account: ServiceAccount | None = None
 
     def login(self, name: str, kind: str, endpoint: str) -> Login:
         """The login of that name, if it is meant for this kind and endpoint. Raises Denied."""

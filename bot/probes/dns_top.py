@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import query_log
-from bot.probes.base import Probe, ProbeContext, failed
-from bot.probes.params import Reader, endpoint
+from bot.probes import coredns_metrics, query_log
+from bot.probes.base import BadParams, Denied, Probe, ProbeContext, failed
+from bot.probes.coredns_metrics import Between
+from bot.probes.coredns_scrape import scrape
+from bot.probes.kubernetes import Unreadable
+from bot.probes.params import Reader, endpoint, show
 from bot.probes.query_log import Line
 
+COUNTERS = "coredns_metrics"
 TOP = 10
 MAX_CLIENTS = 10_000
 MAX_NAMES = 20_000
@@ -73,23 +78,33 @@ class Tally:
 
 
 def prepare(params: Mapping[str, Json]) -> Probe:
-    """Watch for `seconds`. detail: qps, seconds, source, clients (top 10). Nothing is sent."""
+    """Watch for `seconds`. detail: qps, seconds, source, clients (top 10).
+
+    Nothing is sent, unless `metrics` names CoreDNS pods ("ip" or "ip:port") and nothing else tells: they count
+    queries by zone and never by client, so clients is empty then, zones has what there is, and lacking says why.
+    """
     read = Reader(params)
     seconds = read.integer("seconds", 3, low=1, high=15)
-    wanted = read.choice("source", ("auto", "capture", "query_log"), "auto")
+    wanted = read.choice("source", ("auto", "capture", "query_log", COUNTERS), "auto")
     port = read.port(default=53)
+    given = read.texts("metrics", limit=16) if read.given("metrics") else ()
     read.done()
-    return partial(_run, seconds, wanted, port)
+    pods = tuple(endpoint(text, "metrics", port=9153) for text in given)
+    if wanted == COUNTERS and not pods:
+        raise BadParams(f"metrics must name the pods for source {COUNTERS}")
+    return partial(_run, seconds, wanted, port, pods)
 
 
-async def _run(seconds: int, wanted: str, port: int, ctx: ProbeContext) -> Outcome:
+async def _run(seconds: int, wanted: str, port: int, pods: Sequence[tuple[str, int]], ctx: ProbeContext) -> Outcome:
     lacking: list[str] = []
     # The log of a resolver knows all of its clients, a capture only those that pass this machine.
-    for source in ("query_log", "capture") if wanted == "auto" else (wanted,):
+    for source in {"auto": ("query_log", "capture"), COUNTERS: ()}.get(wanted, (wanted,)):
         why = await _watch(source, seconds, port, ctx)
         if isinstance(why, Outcome):
             return why
         lacking.append(why)
+    if pods and wanted in ("auto", COUNTERS):
+        return await _count(pods, seconds, lacking, ctx)
     return failed(Failure.NOT_PERMITTED, reason="; ".join(lacking), lacking=lacking)
 
 
@@ -120,6 +135,33 @@ async def _watch(source: str, seconds: int, port: int, ctx: ProbeContext) -> Out
 def _dns_ports(ctx: ProbeContext) -> set[int]:
     """Leave to look at DNS is no leave to look at anything else that passes."""
     return {53, *(endpoint(text, "resolvers", port=53)[1] for group in ctx.resolvers.values() for text in group)}
+
+
+async def _count(pods: Sequence[tuple[str, int]], seconds: int, lacking: list[str], ctx: ProbeContext) -> Outcome:
+    """What CoreDNS counts: the rate of each zone over all pods that answer."""
+    failures: list[Failure] = []
+
+    async def one(address: str, port: int) -> Between | None:
+        try:
+            before = await scrape("dns_top", address, port, ctx)
+            await asyncio.sleep(seconds)
+            return Between(before, await scrape("dns_top", address, port, ctx))
+        except Unreadable as exc:
+            failures.append(exc.failure)
+            lacking.append(f"{COUNTERS} of {show(address, port)}: {exc.failure.value}")
+        except Denied as exc:
+            failures.append(Failure.POLICY_DENIED)
+            lacking.append(f"{COUNTERS}: {exc}")
+        return None
+
+    seen = [found for found in await asyncio.gather(*(one(*pod) for pod in pods)) if found is not None]
+    if not seen:
+        return failed(failures[0], reason="; ".join(lacking)[:300], lacking=lacking)
+    zones = coredns_metrics.zones(seen)
+    qps = round(sum(row["qps"] for row in zones), 1)
+    lacking.append(f"{COUNTERS}: CoreDNS counts no clients")
+    told: dict[str, Json] = {"seconds": seconds, "source": COUNTERS, "pods_seen": len(seen), "lacking": lacking}
+    return Outcome(ok=True, success_rate=1.0, detail={"tries": 1, "qps": qps, **told, "zones": zones, "clients": []})
 
 
 def _outcome(tally: Tally, source: str, seconds: int, dropped: int) -> Outcome:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import h11
 
 MAX_BODY = 64 * 1024
-"""Bytes of a body that are read; the rest is left on the wire."""
+"""Bytes of a body that are read unless the request says otherwise; the rest is left on the wire."""
 MAX_INTERIM = 16
 """Interim (1xx) replies that are waited through; RFC 9110 15.2 allows any number."""
 BREATH = 200
@@ -37,23 +37,31 @@ BREATH = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """What to send. `address` pins the connection: DNS is not asked, SNI and Host stay those of the URL."""
+    """What to send. `address` pins the connection: DNS is not asked, SNI and Host stay those of the URL.
+
+    `max_body` is how many bytes of the reply's body are read.
+    """
 
     url: Url
     method: str = "GET"
     address: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    max_body: int = MAX_BODY
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reply:
-    """What came back; header names are in lower case, `date_skew_ms` is the server's Date minus our clock."""
+    """What came back; header names are in lower case, `date_skew_ms` is the server's Date minus our clock.
+
+    `cut` says that the body went on after what was read of it.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     date_skew_ms: float | None
+    cut: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,11 +189,12 @@ async def _talk(stream: Stream, request: Request, trace: Trace) -> Reply:
         raise Closed
     local = time.time()
     trace.end()
-    seen = http_message.whole(first, request.method)
+    seen, cut = http_message.whole(first, request.method), False
     if seen is None:
-        seen = await _piecemeal(stream, request, headers, first)
-    skew = _skew(seen.headers.get("date"), local)
-    return Reply(status=seen.status, headers=seen.headers, body=seen.body[:MAX_BODY], date_skew_ms=skew)
+        seen, cut = await _piecemeal(stream, request, headers, first)
+    skew, body = _skew(seen.headers.get("date"), local), seen.body[: request.max_body]
+    cut = cut or len(body) < len(seen.body)
+    return Reply(status=seen.status, headers=seen.headers, body=body, date_skew_ms=skew, cut=cut)
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:
@@ -196,8 +205,10 @@ def _headers(request: Request) -> list[tuple[str, str]]:
     return headers
 
 
-async def _piecemeal(stream: Stream, request: Request, headers: list[tuple[str, str]], first: bytes) -> Whole:
-    """A reply in pieces, in chunks, or in any way out of the ordinary."""
+async def _piecemeal(
+    stream: Stream, request: Request, headers: list[tuple[str, str]], first: bytes
+) -> tuple[Whole, bool]:
+    """A reply in pieces, in chunks, or in any way out of the ordinary; and whether there was more of it."""
     import h11
 
     connection = h11.Connection(h11.CLIENT)
@@ -207,17 +218,19 @@ async def _piecemeal(stream: Stream, request: Request, headers: list[tuple[str, 
             connection.send(h11.Data(data=request.body))
         connection.send(h11.EndOfMessage())
         connection.receive_data(first)
-        return await _converse(connection, stream)
+        return await _converse(connection, stream, request.max_body)
     except h11.RemoteProtocolError as exc:
-        raise Classified(Failure.HTTP_PROTOCOL, reason=str(exc)[:200]) from exc
+        # What breaks the protocol may be an echo of what was sent: with a credential in it, it is not shown.
+        said = "a malformed reply" if "authorization" in request.headers else str(exc)[:200]
+        raise Classified(Failure.HTTP_PROTOCOL, reason=said) from exc
 
 
-async def _converse(connection: h11.Connection, stream: Stream) -> Whole:
+async def _converse(connection: h11.Connection, stream: Stream, max_body: int) -> tuple[Whole, bool]:
     import h11
 
     response: h11.Response | None = None
-    body, interim, pieces = b"", 0, 0
-    while len(body) < MAX_BODY:
+    body, interim, pieces, cut = bytearray(), 0, 0, True
+    while len(body) <= max_body:
         event = connection.next_event()
         if event is h11.NEED_DATA:
             received = await stream.receive()
@@ -236,11 +249,12 @@ async def _converse(connection: h11.Connection, stream: Stream) -> Whole:
         elif isinstance(event, h11.InformationalResponse):
             raise Classified(Failure.HTTP_PROTOCOL, reason="interim replies without end")
         else:
+            cut = False
             break
     if response is None:
         raise Closed
     fields = {name.decode("latin-1"): value.decode("latin-1") for name, value in response.headers}
-    return Whole(response.status_code, fields, body)
+    return Whole(response.status_code, fields, bytes(body)), cut
 
 
 def _skew(date: str | None, local: float) -> float | None:

@@ -15,6 +15,8 @@ _NAME = re.compile(r"(?!.*(?:^|\.)(?:[0-9]+|0[xX][0-9A-Fa-f]*)\.?$)[A-Za-z0-9_-]
 """A host name in ASCII whose last label is no number, decimal or hexadecimal: one that is, is some spelling of an
 IPv4 address (WHATWG URL, "ends in a number"), and a resolver library would read it as one."""
 
+_REGION = re.compile(r"[A-Za-z0-9-]+")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Url:
@@ -112,6 +114,13 @@ class Reader:
         value = self.text(name, default)
         if value not in known:
             raise BadParams(f"{name} must be one of {', '.join(known)}")
+        return value
+
+    def region(self, name: str = "region", default: str = "") -> str:
+        """A vendor's name of a region: one word, for it travels in a header."""
+        value = self.text(name, default, limit=40)
+        if value and not _REGION.fullmatch(value):
+            raise BadParams(f"{name} must be the name of a region")
         return value
 
     def address(self, name: str = "address") -> str:

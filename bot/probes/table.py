@@ -10,7 +10,24 @@ from pathlib import Path
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import api, dns, dns_top, http, mysql, object_store, ping, postgres, redis, tcp, tls
+from bot.probes import (
+    api,
+    changes,
+    coredns,
+    dns,
+    dns_top,
+    http,
+    logs,
+    metrics,
+    mysql,
+    object_store,
+    ping,
+    postgres,
+    redis,
+    status_page,
+    tcp,
+    tls,
+)
 from bot.probes.base import BadParams, Denied, Prepare, ProbeContext, failed
 from bot.probes.classify import Classified
 from bot.probes.redact import redactor
@@ -27,6 +44,11 @@ KINDS: dict[str, Prepare] = {
     "mysql": mysql.prepare,
     "postgres": postgres.prepare,
     "redis": redis.prepare,
+    "coredns": coredns.prepare,
+    "changes": changes.prepare,
+    "status_page": status_page.prepare,
+    "metrics": metrics.prepare,
+    "logs": logs.prepare,
 }
 _log = logging.getLogger(__name__)
 

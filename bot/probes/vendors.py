@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from urllib.parse import urlencode
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json
-from bot.probes import tencent
+from bot.probes import aliyun, aws, tencent
 from bot.probes.base import Credential
 from bot.probes.exchange import Reply, Request
 from bot.probes.params import Url
@@ -75,8 +79,66 @@ def _tencent_answer(reply: Reply) -> Answer | None:
     error = tencent.error_of(answer) if isinstance(answer, Mapping) else None
     if error is None:
         return None
+    return _answer(error, tencent.meaning(error[0]))
+
+
+FORM = "application/x-www-form-urlencoded"
+
+
+def _aliyun_request(call: Call, credential: Credential | None) -> Request:
+    """RPC style: everything is a parameter, the signature too; sent as a form."""
+    stamp = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    common = aliyun.common(call.action, call.version, call.region, timestamp=stamp, nonce=secrets.token_hex(16))
+    params = {**_texts(call.payload), **common}
+    if credential is not None:
+        params = aliyun.signed(params, credential, "POST")
+    body = urlencode(params).encode()
+    return Request(url=call.url, method="POST", address=call.address, headers={"content-type": FORM}, body=body)
+
+
+def _aliyun_answer(reply: Reply) -> Answer | None:
+    try:
+        answer = json.loads(reply.body)
+    except (ValueError, RecursionError):
+        return None
+    error = aliyun.error_of(answer) if isinstance(answer, Mapping) else None
+    return _answer(error, aliyun.meaning(error[0])) if error else None
+
+
+def _aws_request(call: Call, credential: Credential | None) -> Request:
+    """The query protocol: a form with Action and Version."""
+    body = urlencode({**_texts(call.payload), "Action": call.action, "Version": call.version}).encode()
+    headers = {"content-type": FORM}
+    if credential is not None:
+        stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+        headers["x-amz-date"] = stamp
+        headers["authorization"] = aws.authorization(
+            credential,
+            method="POST",
+            path="/",
+            query="",
+            headers={**headers, "host": call.url.authority},
+            payload_hash=hashlib.sha256(body).hexdigest(),
+            region=call.region or "us-east-1",
+            service=call.service,
+            stamp=stamp,
+        )
+    return Request(url=call.url, method="POST", address=call.address, headers=headers, body=body)
+
+
+def _aws_answer(reply: Reply) -> Answer | None:
+    error = aws.error_of(reply.body.decode("utf-8", "replace"))
+    return _answer(error, aws.meaning(error[0], error[1])) if error else None
+
+
+def _answer(error: tuple[str, str, str], failure: Failure | None) -> Answer:
     code, message, request_id = error
-    return Answer(code=code, message=message[:300], request_id=request_id[:80], failure=tencent.meaning(code))
+    return Answer(code=code, message=message, request_id=request_id[:80], failure=failure)
+
+
+def _texts(payload: Mapping[str, Json]) -> dict[str, str]:
+    """Parameters of a form; what is not text is written as JSON writes it."""
+    return {str(key): v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for key, v in payload.items()}
 
 
 VENDORS: Mapping[str, Vendor] = {
@@ -85,5 +147,17 @@ VENDORS: Mapping[str, Vendor] = {
         read=_tencent_answer,
         read_only=lambda action: tencent.READ_ONLY.fullmatch(action) is not None,
         hosts=("tencentcloudapi.com", "myqcloud.com"),
+    ),
+    "aliyun": Vendor(
+        build=_aliyun_request,
+        read=_aliyun_answer,
+        read_only=lambda action: aliyun.READ_ONLY.fullmatch(action) is not None,
+        hosts=("aliyuncs.com",),
+    ),
+    "aws": Vendor(
+        build=_aws_request,
+        read=_aws_answer,
+        read_only=lambda action: aws.READ_ONLY.fullmatch(action) is not None,
+        hosts=("amazonaws.com", "amazonaws.com.cn"),
     ),
 }

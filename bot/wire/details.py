@@ -112,6 +112,18 @@ def _maybe(read: Read) -> Read:
     return lambda value: None if value is None else read(value)
 
 
+def _finite(value: Any) -> float:
+    """Any number at all: what a metric counts may be bytes of a year."""
+    return _number(value, low=-1e300, high=1e300)
+
+
+def _points(value: Any) -> list[list[float | None]]:
+    """Points of a line, `[at, value]` each."""
+    if not isinstance(value, list) or not all(isinstance(point, list) and len(point) == 2 for point in value[:MANY]):
+        raise _Malformed
+    return [[_maybe(_finite)(number) for number in point] for point in value[:MANY]]
+
+
 def _positive(value: Any) -> float:
     return _number(value, low=0.0)
 
@@ -142,6 +154,30 @@ _CLIENT: Mapping[str, Read] = {
     "distinct": _count(0),
     "nxdomain_share": _maybe(_share),
 }
+_POD: Mapping[str, Read] = {
+    "address": _maybe(_text),
+    "name": _text,
+    "node": _text,
+    "restarts": _count(0),
+    "oom_at": _maybe(_text),
+    "qps": _positive,
+    "rcodes": _counts,
+    "servfail_share": _share,
+    "cache_hit_share": _share,
+    "cpu_cores": _positive,
+    "tries": _count(0),
+    "ok": _count(0),
+    "ms": _maybe(_positive),
+}
+_CHANGE: Mapping[str, Read] = dict.fromkeys(("at", "kind", "title", "who", "env", "service", "url", "source"), _text)
+_INCIDENT: Mapping[str, Read] = {
+    "title": _text,
+    "status": _text,
+    "impact": _text,
+    "since": _maybe(_text),
+    "url": _text,
+}
+_SERIES: Mapping[str, Read] = {"value": _maybe(_finite), "at": _maybe(_finite), "values": _points}
 _SHAPES: Mapping[str, Read] = {
     "tries": _count(1),
     "ok": _count(0),
@@ -169,5 +205,22 @@ _SHAPES: Mapping[str, Read] = {
     "reason": _text,
     "source": _text,
     "each": _rows(_TRY),
+    "total": _count(0),
+    "counted": _count(0),
+    "counts": _counts,
+    "samples": _rows({"at": _maybe(_text), "text": _text}, needs=("text",)),
+    "value": _finite,
+    "series": _rows(_SERIES),
+    "series_total": _count(0),
+    "warnings": _texts,
+    "lacking": _texts,
+    "nodes": _count(0),
+    "zones": _rows({"server": _text, "zone": _text, "qps": _positive}, needs=("zone", "qps")),
+    "pods": _rows(_POD),
+    "changes": _rows(_CHANGE, needs=("at", "kind", "title")),
+    "indicator": _text,
+    "components": _rows({"name": _text, "status": _text}, needs=("name", "status")),
+    "incidents": _rows(_INCIDENT, needs=("title", "status")),
+    "open": _count(0),
     "clients": _rows(_CLIENT, needs=("address", "qps", "share")),
 }

@@ -13,8 +13,11 @@ from bot.probes import dns_message
 from bot.probes.capture import parse
 from bot.probes.query_log import Line, Tail, coredns, dnsmasq, unbound
 from bot.probes.table import run
+from bot.wire.details import believable
 from tests.needs import missing
 from tests.probes.conftest import MakeContext, Resolver
+from tests.probes.servers import HOST, free_port, http, site
+from tests.probes.test_coredns import AFTER, BEFORE
 
 
 def query(name: str, ident: int = 7) -> bytes:
@@ -69,6 +72,32 @@ async def test_without_capture_and_log_both_are_named_as_lacking(context: MakeCo
     seen = await run("dns_top", {"seconds": 1}, context(), 10)
     assert seen.failure is Failure.NOT_PERMITTED
     assert len(seen.detail["lacking"]) == 2
+
+
+async def test_coredns_counters_tell_the_rate_of_each_zone_and_admit_that_they_name_no_client(
+    context: MakeContext,
+) -> None:
+    turns = [BEFORE, AFTER]
+    async with site(lambda _: http("200 OK", turns.pop(0).encode())) as pod:
+        pods = [f"{HOST}:{pod.port}", f"127.31.0.11:{pod.port}"]
+        seen = await run("dns_top", {"seconds": 1, "metrics": pods}, context(), 10)
+    assert (seen.ok, seen.detail["source"], seen.detail["clients"]) == (True, "coredns_metrics", [])
+    assert seen.detail["qps"] == pytest.approx(2100, rel=0.2)
+    assert [row["zone"] for row in seen.detail["zones"]] == [".", "cluster.local."]
+    assert seen.detail["lacking"][0].startswith("query_log: ")
+    assert "counts no clients" in seen.detail["lacking"][-1]
+    assert believable(seen.detail) == seen.detail
+
+
+async def test_counters_that_nobody_gives_are_no_answer(context: MakeContext) -> None:
+    port = free_port(HOST, socket.SOCK_STREAM)
+    asked = {"seconds": 1, "source": "coredns_metrics", "metrics": f"{HOST}:{port}"}
+    seen = await run("dns_top", asked, context(), 10)
+    assert (seen.ok, seen.failure) == (False, Failure.TCP_REFUSED)
+    seen = await run("dns_top", asked, context(policy="allow: []\n"), 10)
+    assert (seen.failure, seen.fault_of) == (Failure.POLICY_DENIED, FaultOf.POLICY)
+    seen = await run("dns_top", {"source": "coredns_metrics"}, context(), 10)
+    assert seen.failure is Failure.UNSUPPORTED
 
 
 async def test_a_policy_without_the_kind_forbids_it(context: MakeContext) -> None:

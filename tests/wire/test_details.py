@@ -25,6 +25,7 @@ from tests.wire.strategies import json_objects
 FIELDS = [
     *("tries", "ok", "failures", "answers", "code", "date_skew_ms", "each", "rcodes"),
     *("resolvers", "clients", "qps", "timeouts", "p50_ms", "reason"),
+    *("total", "counts", "samples", "value", "series", "pods", "changes", "components", "incidents", "lacking"),
 ]
 JUNK: list[Any] = [
     None,

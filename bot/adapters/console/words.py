@@ -125,6 +125,7 @@ KINDS: dict[str, Text] = {
     "incident": Text("故障", "incident"),
     "vendor": Text("厂商", "vendor"),
     "watch": Text("盯守", "watch"),
+    "change": Text("变更", "change"),
     "recovery": Text("恢复", "recovery"),
     "correction": Text("更正", "correction"),
 }

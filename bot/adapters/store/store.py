@@ -11,6 +11,7 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.store import migrate
+from bot.adapters.store.changes import SqlChanges
 from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
 from bot.adapters.store.enrolments import SqlEnrolments
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
@@ -61,6 +62,11 @@ class SqlTx:
     def enrolments(self) -> SqlEnrolments:
         """Which agents are known by which keys."""
         return SqlEnrolments(self._session)
+
+    @cached_property
+    def changes(self) -> SqlChanges:
+        """What others changed."""
+        return SqlChanges(self._session)
 
     @cached_property
     def messages(self) -> SqlMessages:

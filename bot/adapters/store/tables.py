@@ -193,4 +193,19 @@ invitations = Table(
     Column("used_at", UtcTime),
 )
 
+changes = Table(
+    "changes",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("at", UtcTime, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("who", String, nullable=False),
+    Column("env", String, nullable=False),
+    Column("service", String, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("source", String, nullable=False),
+    Index("changes_by_time", "at"),
+)
+
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
