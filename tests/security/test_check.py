@@ -71,7 +71,8 @@ def requests(playbook: Playbook, who: tuple[Agent, ...]) -> Iterator[ProbeReques
         assert pinned
         assert not waiting
         yield from pinned
-    yield from plan.follow_up(list(KINDS), playbook, who, frozenset(a.name for a in who))
+    for kind in KINDS:
+        yield from plan.follow_up(kind, playbook, who, frozenset(a.name for a in who), told)
 
 
 def test_the_hub_passes_everything_that_the_planner_asks(tmp_path: Path) -> None:
