@@ -86,13 +86,13 @@ class Between:
 
 def told(seen: Between) -> dict[str, Json]:
     """The rates of one pod: qps, rcodes, servfail_share, upstream mean and p95 in ms, refusals, cache, CPU cores."""
-    requests = seen.grown(_REQUESTS)
+    asked = seen.grown(_REQUESTS)
     responses = {rcode: growth for (rcode,), growth in sorted(seen.by(_RESPONSES, "rcode").items())}
     answered = sum(responses.values())
     hits, misses = seen.grown(_HITS), seen.grown(_MISSES)
     cpu = seen.grown(_CPU)
     out: dict[str, Json] = {
-        "qps": rate(requests, seen.seconds),
+        "qps": rate(asked, seen.seconds),
         "rcodes": {rcode[:20]: round(n) for rcode, n in responses.items() if n >= 1},
         "servfail_share": round(responses.get("SERVFAIL", 0.0) / answered, 4) if answered else None,
         "cache_hit_share": round(hits / (hits + (misses or 0)), 4)

@@ -54,7 +54,7 @@ class _Reading:
     item: dict[str, str] | None = None
     feed: bool = False
 
-    def open(self, name: str, attributes: Mapping[str, str]) -> None:
+    def begin(self, name: str, attributes: Mapping[str, str]) -> None:
         """An element begins."""
         name = _local(name)
         if not self.path:
@@ -75,7 +75,7 @@ class _Reading:
         if part is not None:
             self.item[part] = (self.item.get(part, "") + data)[:MAX_TEXT]
 
-    def close(self, name: str) -> None:
+    def end(self, name: str) -> None:
         """An element ends."""
         self.path.pop()
         if _local(name) in ("item", "entry") and self.item is not None:
@@ -91,9 +91,9 @@ def read(document: bytes) -> list[Item]:
     parser.buffer_text = True
     parser.StartDoctypeDeclHandler = _refuse
     parser.EntityDeclHandler = _refuse
-    parser.StartElementHandler = seen.open
+    parser.StartElementHandler = seen.begin
     parser.CharacterDataHandler = seen.text
-    parser.EndElementHandler = seen.close
+    parser.EndElementHandler = seen.end
     try:
         parser.Parse(document, True)
     except expat.ExpatError as exc:

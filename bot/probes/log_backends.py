@@ -273,9 +273,9 @@ def _list(value: Any) -> list[Any]:
 
 
 BACKENDS: Mapping[str, Backend] = {
-    "cls": Backend(place="topic", place_needed=True, build=_cls_request, read=_cls_read, vendor="tencent"),
     "loki": Backend(place="tenant", place_needed=False, build=_loki_request, read=_loki_read),
     "elasticsearch": Backend(place="index", place_needed=True, build=_elastic_request, read=_elastic_read),
+    "cls": Backend(place="topic", place_needed=True, build=_cls_request, read=_cls_read, vendor="tencent"),
 }
 PLACES: Mapping[str, re.Pattern[str]] = {
     "topic": re.compile(r"[A-Za-z0-9-]{1,64}"),

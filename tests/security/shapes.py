@@ -10,35 +10,28 @@ from typing import Any
 from bot.probes.base import BadParams
 from bot.probes.table import KINDS, check
 
-NO_TARGET = frozenset({"dns_top", "changes"})
-"""Kinds a hub cannot aim: dns_top watches what passes the agent's own machine, changes dials only its own cluster and
-servers that a login or key of the agent's policy is bound to."""
+NO_TARGET = frozenset({"dns_top", "coredns", "changes"})
+"""Kinds without one target: dns_top watches what passes the agent's own machine; coredns and changes ask several
+places at once, and what the policy refuses of them is named under `lacking` (their own tests show it)."""
 PUBLIC = "203.0.113.80"
 NAMESERVER = "198.51.100.53"
 _SLOTS = {"address": PUBLIC, "host": "public.test", "url": "http://public.test/", "server": NAMESERVER}
-_OTHER_NAMES = {"cluster_ip": "address", "pods": "address"}
-"""Parameters of kinds that call their target something else, and how it is spelled."""
 _POOL: dict[str, Any] = {
     **_SLOTS, "name": "public.test", "port": 443, "service": "sms", "action": "DescribeThing", "version": "2021-01-11",
-    "backend": "loki",
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """Parameters that a kind accepts; its target stands in `param`, spelled as `slot` is."""
+    """Parameters that a kind accepts, with the target in `slot`."""
 
     kind: str
     slot: str
     params: dict[str, Any]
-    param: str = ""
 
     def aimed(self, value: str) -> dict[str, Any]:
-        """The parameters with another target; by TLS where the kind will not have it otherwise."""
-        param = self.param or self.slot
-        if str(self.params[param]).startswith("https:") and value.startswith("http:"):
-            value = value.replace("http:", "https:", 1)
-        return {**self.params, param: value}
+        """The parameters with another target."""
+        return {**self.params, self.slot: value}
 
 
 def accepted(kind: str, params: dict[str, Any]) -> bool:
@@ -71,11 +64,6 @@ def _of(kind: str) -> Iterator[Shape]:
             if slot not in found and not _pinned(slot, params) and accepted(kind, params):
                 found.add(slot)
                 yield Shape(kind, slot, params)
-    for param, slot in _OTHER_NAMES.items() if not found else ():
-        base = {param: _SLOTS[slot].replace("http:", "https:")}
-        if accepted(kind, base) and slot not in found:
-            found.add(slot)
-            yield Shape(kind, slot, base, param)
     assert found, (
         f"kind {kind} shows no parameter that carries its target; teach tests/security/shapes.py, or NO_TARGET"
     )
@@ -92,7 +80,7 @@ def _completed(kind: str, params: dict[str, Any]) -> dict[str, Any] | None:
         if missing := re.match(r"(\w+) is missing", said):
             params[missing[1]] = _POOL.get(missing[1], "x")
         elif choice := re.match(r"(\w+) must be one of (\w+)", said):
-            params[choice[1]] = _POOL.get(choice[1], choice[2])
+            params[choice[1]] = choice[2]
         elif number := re.match(r"(\w+) must be a whole number from (-?\d+)", said):
             params[number[1]] = int(number[2])
         elif "https" in said and "url" in params:

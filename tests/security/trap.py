@@ -194,7 +194,7 @@ class World:
             self._web.case = answer
             for shape in known:
                 if shape.slot == "url":
-                    rows.append({"case": answer, **await self.run(shape, shape.params[shape.param or "url"], DEFAULT)})
+                    rows.append({"case": answer, **await self.run(shape, shape.params["url"], DEFAULT)})
         return iter(rows)
 
 
