@@ -60,11 +60,13 @@ def desk() -> AgentDesk:
 
 
 @contextlib.asynccontextmanager
-async def agent(at: AgentDesk, url: str, policy: Path, *, name: str = "bench") -> AsyncIterator[int]:
+async def agent(
+    at: AgentDesk, url: str, state: Path, *, policy: Path | None = None, name: str = "bench"
+) -> AsyncIterator[int]:
     """A `warroom agent` process that has reported ready; yields its process id."""
-    words = ["agent", "--hub", url, "--name", name, "--region", "here", "--vantage", "vm"]
+    words = ["agent", "--hub", url, "--name", name, "--region", "here", "--vantage", "vm", "--state", str(state)]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot.cli", *words, "--policy", str(policy), "--state", str(policy.parent)),
+        *(sys.executable, "-m", "bot.cli", *words, *(["--policy", str(policy)] if policy else [])),
         env={**os.environ, "WARROOM_AGENT_TOKEN": TOKEN},
         stderr=asyncio.subprocess.DEVNULL,
     )
