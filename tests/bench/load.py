@@ -24,8 +24,15 @@ from bot.probes.table import run
 from tests.bench.servers import target
 
 POLICY = """
-allow: [{network: 127.0.0.0/8}]
-budget: {concurrent: 1000, probes_per_second: 100000, dns_per_second: 100000}
+allow: [{network: 127.0.0.0/8, ports: any, kinds: any}]
+budget:
+  concurrent: 1000
+  probes_per_second: 100000
+  dns_per_second: 100000
+  dns_per_server_per_second: 100000
+  dns_per_server_in_flight: 100000
+  sockets: 100000
+  sockets_per_second: 100000
 """
 
 
