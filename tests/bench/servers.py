@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import random
 import shutil
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
@@ -120,9 +122,22 @@ http {{
             yield port
 
 
+@dataclass(frozen=True, kw_only=True)
+class Exporter:
+    """A blackbox_exporter that runs."""
+
+    port: int
+    pid: int
+
+    def cpu_s(self) -> float:
+        """The processor time it has used, in seconds (proc(5), stat)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 @contextlib.contextmanager
-def blackbox(name: str = "bench.test") -> Iterator[int]:
-    """blackbox_exporter with a module for each of dns, tcp and http; yields its port."""
+def blackbox(name: str = "bench.test") -> Iterator[Exporter]:
+    """blackbox_exporter with a module for each of dns, tcp and http."""
     with folder() as here:
         port = free_port()
         config = here / "blackbox.yml"
@@ -137,8 +152,8 @@ def blackbox(name: str = "bench.test") -> Iterator[int]:
 """
         )
         command = [tool("prometheus-blackbox-exporter"), f"--config.file={config}", "--log.level=error"]
-        with running(*command, f"--web.listen-address={LOOPBACK}:{port}", port=port):
-            yield port
+        with running(*command, f"--web.listen-address={LOOPBACK}:{port}", port=port) as process:
+            yield Exporter(port=port, pid=process.pid)
 
 
 def tool(name: str) -> str:

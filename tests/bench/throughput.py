@@ -6,11 +6,12 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from tests.bench.servers import LOOPBACK, blackbox, folder, nginx, tool, unbound
+from tests.bench.servers import LOOPBACK, Exporter, blackbox, folder, nginx, tool, unbound
 from tests.bench.table import Effort, Row, faster
 
 TIMES = 2.5
@@ -20,18 +21,23 @@ AT_ONCE = 5
 SCRAPES = 32
 
 
+@dataclass(frozen=True, kw_only=True)
+class Speed:
+    """Tries per second, and the processor time of one in microseconds: what a busy machine changes least."""
+
+    rate: float
+    cpu_us: float
+
+
 def dns(effort: Effort) -> Iterable[Row]:
     """One try is one datagram with an id and a source port of its own, for both."""
     with unbound() as port, blackbox() as exporter:
+        ceiling: list[float] = []
         params = {"name": "bench.test", "server": f"{LOOPBACK}:{port}"}
-        rounds, single, ceiling = [], [], []
-        for _ in range(effort.rounds):
-            ours = _ours("dns", params, effort)
-            rounds.append((ours, _theirs(exporter, f"module=dns&target={LOOPBACK}:{port}", effort)))
-            single.append(_ours("dns", params, effort, tries=1))
-            ceiling.append(_dnsperf(port, effort))
-        note = f"{_note(single)}; dnsperf, one socket and no probe: {median(ceiling):,.0f}"
-        yield faster("dns probes", rounds, peer_name="blackbox_exporter", times=TIMES, note=note)
+        query = f"module=dns&target={LOOPBACK}:{port}"
+        yield _beside(
+            "dns", params, query, exporter, effort, after=lambda: ceiling.append(_dnsperf(port, effort)), beside=ceiling
+        )
 
 
 def tcp(effort: Effort) -> Iterable[Row]:
@@ -48,38 +54,60 @@ def http(effort: Effort) -> Iterable[Row]:
         yield _beside("http", params, f"module=http&target=http://{{target}}:{port}/", exporter, effort)
 
 
-def _beside(kind: str, params: dict[str, Any], query: str, exporter: int, effort: Effort) -> Row:
-    rounds, single = [], []
+def _beside(
+    kind: str,
+    params: dict[str, Any],
+    query: str,
+    exporter: Exporter,
+    effort: Effort,
+    *,
+    after: Callable[[], None] = lambda: None,
+    beside: Sequence[float] = (),
+) -> Row:
+    ours, theirs, single = [], [], []
     for _ in range(effort.rounds):
-        rounds.append((_ours(kind, params, effort), _theirs(exporter, query, effort)))
-        single.append(_ours(kind, params, effort, tries=1))
-    return faster(f"{kind} probes", rounds, peer_name="blackbox_exporter", times=TIMES, note=_note(single))
+        ours.append(_ours(kind, params, effort))
+        theirs.append(_theirs(exporter, query, effort))
+        single.append(_ours(kind, params, effort, tries=1).rate)
+        after()
+    note = (
+        f"processor time of one: {_median_cpu(ours):.0f} us, peer {_median_cpu(theirs):.0f} us; "
+        f"runs of {TRIES} tries, in runs of one try {median(single):,.0f}"
+    )
+    if beside:
+        note += f"; dnsperf, one socket and no probe, {median(beside):,.0f}"
+    rounds = [(mine.rate, other.rate) for mine, other in zip(ours, theirs, strict=True)]
+    return faster(f"{kind} probes", rounds, peer_name="blackbox_exporter", times=TIMES, note=note)
 
 
-def _note(single: list[float]) -> str:
-    return f"runs of {TRIES} tries; in runs of one try: {median(single):,.0f}"
+def _median_cpu(speeds: Sequence[Speed]) -> float:
+    return median(one.cpu_us for one in speeds)
 
 
-def _ours(kind: str, params: dict[str, Any], effort: Effort, *, tries: int = TRIES) -> float:
+def _ours(kind: str, params: dict[str, Any], effort: Effort, *, tries: int = TRIES) -> Speed:
     how = {
         "kind": kind,
         "params": {**params, "tries": tries, "spacing_ms": 0},
         "at_once": AT_ONCE * TRIES // tries,
         "seconds": effort.seconds,
     }
-    return _rate([sys.executable, "-m", "tests.bench.load", json.dumps(how)])
+    said = _said([sys.executable, "-m", "tests.bench.load", json.dumps(how)])
+    return Speed(rate=said["tries"] / said["seconds"], cpu_us=said["cpu_s"] / said["tries"] * 1e6)
 
 
-def _theirs(port: int, query: str, effort: Effort) -> float:
-    return _rate([sys.executable, "-m", "tests.bench.scrape", str(port), query, str(effort.seconds), str(SCRAPES)])
+def _theirs(exporter: Exporter, query: str, effort: Effort) -> Speed:
+    words = [str(exporter.port), query, str(effort.seconds), str(SCRAPES)]
+    before = exporter.cpu_s()
+    said = _said([sys.executable, "-m", "tests.bench.scrape", *words])
+    return Speed(rate=said["tries"] / said["seconds"], cpu_us=(exporter.cpu_s() - before) / said["tries"] * 1e6)
 
 
-def _rate(command: list[str]) -> float:
-    """Tries per second. Raises RuntimeError when they did not work: a rate of failures is no rate."""
-    said = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+def _said(command: list[str]) -> dict[str, float]:
+    """What the program counted. Raises RuntimeError when tries did not work: a rate of failures is no rate."""
+    said: dict[str, float] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
     if said["ok"] < 0.99 * said["tries"] or not said["tries"]:
         raise RuntimeError(f"{command[1:]}: only {said['ok']} of {said['tries']} worked")
-    return float(said["tries"] / said["seconds"])
+    return said
 
 
 def _dnsperf(port: int, effort: Effort) -> float:
