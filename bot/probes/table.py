@@ -6,6 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Mapping
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -19,9 +20,13 @@ from bot.probes.redact import redactor
 def _late(module: str) -> Prepare:
     """A kind whose module is imported when it is first asked for, so that an agent takes no memory for the others."""
 
+    @cache
+    def found() -> Prepare:
+        prepare: Prepare = import_module(f"bot.probes.{module}").prepare
+        return prepare
+
     def prepare(params: Mapping[str, Json]) -> Probe:
-        found: Prepare = import_module(f"bot.probes.{module}").prepare
-        return found(params)
+        return found()(params)
 
     return prepare
 
