@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 from bot.agent.policy import load_policy
-from bot.cli import _run
 from bot.probes.base import ProbeContext
 from bot.probes.table import run
 from tests.bench.servers import target
@@ -72,4 +71,4 @@ async def work(kind: str, params: Mapping[str, Any], at_once: int, seconds: floa
 
 
 if __name__ == "__main__":
-    print(json.dumps(_run(work(**json.loads(sys.argv[1])))))
+    print(json.dumps(asyncio.run(work(**json.loads(sys.argv[1])))))

@@ -14,7 +14,6 @@ from statistics import median
 from websockets.asyncio.server import ServerConnection, serve
 
 from bot.adapters.agents.desk import AgentDesk
-from bot.cli import _run
 from bot.domain.probe import ProbeRequest
 from tests.bench.hub import agent, desk, served, until
 from tests.bench.load import POLICY
@@ -25,14 +24,14 @@ IDLE_MB, BUSY_MB = 40, 64
 IN_FLIGHT = 1000
 PEER_NAME = "bare asyncio + websockets + Ed25519, idle"
 PEER = """
-import asyncio, sys, uvloop
+import asyncio, sys
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from websockets.asyncio.client import connect
 async def main():
     async with connect(sys.argv[1], compression=None) as socket:
         await socket.send(Ed25519PrivateKey.generate().sign(b"hello"))
         await socket.recv()
-uvloop.run(main())
+asyncio.run(main())
 """
 
 
@@ -50,7 +49,7 @@ def memory(effort: Effort) -> Iterable[Row]:
     """Resident set sizes by /proc/PID/smaps_rollup, in MB of 2**20 bytes."""
     quick = effort is QUICK
     in_flight = 20 if quick else IN_FLIGHT
-    seen = [_run(_measured(in_flight, settle_s=0.1 if quick else 2.0)) for _ in range(1 if quick else 3)]
+    seen = [asyncio.run(_measured(in_flight, settle_s=0.1 if quick else 2.0)) for _ in range(1 if quick else 3)]
     bare = median(s.bare for s in seen)
     shown = (
         ("idle", median(s.idle for s in seen), IDLE_MB, "no policy file: public addresses only"),

@@ -15,7 +15,8 @@ import sys
 import time
 from typing import cast
 
-from bot.cli import _run
+import uvloop
+
 from tests.bench.servers import LOOPBACK, target
 
 _SEAM = re.compile(rb"\r\n[0-9a-f]+\r\n")
@@ -76,4 +77,4 @@ async def work(port: int, query: str, seconds: float, at_once: int) -> Counts:
 
 if __name__ == "__main__":
     _, port, query, seconds, at_once = sys.argv
-    print(json.dumps(_run(work(int(port), query, float(seconds), int(at_once)))))
+    print(json.dumps(uvloop.run(work(int(port), query, float(seconds), int(at_once)))))

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bot.cli import _run
 from bot.probes import dns_message
 from bot.probes.base import ProbeContext
 from bot.probes.table import run
@@ -177,7 +176,7 @@ def _rows(subject: Subject, effort: Effort) -> Iterable[Row]:
 def _row(subject: Subject, at_once: int, effort: Effort, numbers: itertools.count[int], *, busy: bool) -> Row:
     tries = max(at_once, effort.tries // 4 if at_once == 1 else effort.tries)
     with captured(subject.filter, hasty=effort is QUICK) as seen:
-        ours, peer = _run(_in_turn(subject, at_once, tries, numbers, busy=busy))
+        ours, peer = asyncio.run(_in_turn(subject, at_once, tries, numbers, busy=busy))
     truth = _truth(subject, seen)
     our_errors, peer_errors = _errors(ours, truth), _errors(peer, truth)
     return below(
