@@ -1,5 +1,6 @@
 # make demo   the night on this machine: needs Linux, Python 3.11+ and make, nothing else
 # make test   what CI runs
+# make bench  how fast, how true and how small, beside other tools (docs/benchmarks.md)
 
 # The first interpreter that is new enough; name another one with PYTHON=...
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python; do \
@@ -11,7 +12,7 @@ ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint format wheel clean
+.PHONY: help demo test bench lint format wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -27,6 +28,10 @@ test: $(VENV)/.dev-installed ## lint, types, import contracts and every test; sa
 	$(BIN)/lint-imports || failed="$$failed import-contracts"; \
 	$(BIN)/python -m pytest $(ARGS) || failed="$$failed tests"; \
 	test -z "$$failed" || { echo "make test: failed:$$failed" >&2; exit 1; }
+
+bench: $(VENV)/.dev-installed ## every benchmark beside its peer: one table, and bench.json; needs root the first time
+	@tests/bench/setup.sh
+	@PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(BIN)/python -m tests.bench $(ARGS)
 
 lint: $(VENV)/.dev-installed ## ruff, mypy and the import contracts
 	$(BIN)/ruff check bot tests

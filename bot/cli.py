@@ -214,7 +214,8 @@ def _agent(commands: Commands) -> None:
             policy=args.policy,
             state=args.state,
         )
-        _run(run_agent(options))
+        # Probes wait on an epoll set of their own: uvloop would make nothing quicker here, and take 2 MB.
+        asyncio.run(run_agent(options))
         return DONE
 
     parser = _add(

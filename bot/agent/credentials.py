@@ -8,7 +8,6 @@ from pathlib import Path
 from bot.domain.errors import ConfigError
 from bot.probes.base import BadParams, Credential, ServiceAccount
 from bot.probes.params import literal
-from bot.probes.vendors import VENDORS
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 """Where Kubernetes mounts it (kubernetes.io, "Access the API from a pod")."""
@@ -19,6 +18,11 @@ def credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
 
     WARROOM_<VENDOR>_HOSTS names where signed calls may go, instead of the vendor's own domains.
     """
+    if not any("_SECRET_" in name for name in environ):
+        return {}
+    # An agent without keys needs no memory for those who would take them.
+    from bot.probes.vendors import VENDORS
+
     found = {}
     for vendor in VENDORS:
         names = [f"WARROOM_{vendor.upper()}_SECRET_{part}" for part in ("ID", "KEY")]

@@ -6,15 +6,18 @@ resolve. The certificate is checked against the name all the same.
 
 from __future__ import annotations
 
-import asyncio
+import errno
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import Sequence
 
 from bot.agent.pipe import PipeBroken
+from bot.probes import ready
 from bot.probes.classify import Classified
 from bot.probes.names import getaddrinfo
+from bot.probes.ready import Socket
 
 log = logging.getLogger("warroom.agent")
 
@@ -60,14 +63,18 @@ async def _addresses(host: str) -> tuple[list[str], str]:
     return list(dict.fromkeys(found)), socket.gaierror(code).strerror or f"error {code}"
 
 
-async def _connect(address: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    sock.setblocking(False)
+async def _connect(address: str, port: int) -> Socket:
+    sock = Socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        async with asyncio.timeout(CONNECT_WITHIN_S):
-            await asyncio.get_running_loop().sock_connect(sock, (address, port))
+        code = sock.connect_ex((address, port))
+        if code == errno.EINPROGRESS:
+            await ready.change(sock, CONNECT_WITHIN_S)
+            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
     except BaseException:
         sock.close()
         raise
+    if code:
+        sock.close()
+        raise OSError(code, os.strerror(code))
+    ready.leave(sock)
     return sock

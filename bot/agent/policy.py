@@ -9,7 +9,6 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 
 from bot.agent import policy_file
@@ -19,6 +18,9 @@ from bot.agent.pacer import Pacer
 from bot.agent.policy_file import RESOLV_CONF, Budget, Rule, Settings
 from bot.probes.base import Denied, ProbeContext, QueryLog
 from bot.probes.params import show
+
+REMEMBERED = 1024
+"""Addresses that need not be looked at again, before all of them are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,6 +33,8 @@ class Policy:
 
     settings: Settings = field(default_factory=Settings)
     host_resolvers: tuple[str, ...] = ()
+    _allowed: set[tuple[str, str, int]] = field(default_factory=set, init=False, repr=False, compare=False)
+    """What was looked at and found allowed; a policy never changes while it is in force."""
 
     @property
     def budget(self) -> Budget:
@@ -58,6 +62,14 @@ class Policy:
 
     def check(self, kind: str, address: str, port: int) -> None:
         """Raise Denied unless `kind` may touch `address`:`port`. Port 0 means the kind has no ports (ICMP)."""
+        asked = (kind, address, port)
+        if asked not in self._allowed:
+            self._judge(kind, address, port)
+            if len(self._allowed) >= REMEMBERED:
+                self._allowed.clear()
+            self._allowed.add(asked)
+
+    def _judge(self, kind: str, address: str, port: int) -> None:
         if self.kinds is not None and kind not in self.kinds:
             raise Denied(f"kind {kind} is not among the policy's kinds")
         if kind == "dns" and port == 53 and address in self.host_resolvers:
@@ -107,7 +119,6 @@ def load_policy(path: Path | str | None, *, resolv_conf: Path = RESOLV_CONF) -> 
     return Policy(settings=settings, host_resolvers=policy_file.nameservers(resolv_conf))
 
 
-@lru_cache(maxsize=1024)
 def _canonical(address: str) -> Ip:
     """Only the one canonical spelling is dialled, so what is checked and what is dialled cannot differ."""
     try:

@@ -29,6 +29,7 @@ class Runner:
         self._name = name
         self._context = context
         self._slots = asyncio.Semaphore(concurrent)
+        self._most = concurrent + MAX_WAITING
         self._seen: dict[str, float] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.lag_ms = 0.0
@@ -42,8 +43,8 @@ class Runner:
         check_job(job, audience=self._name, now=now, seen=self._seen)
         self._seen[job.nonce] = job.expires
         # Counted here, for a burst is accepted before the first of its tasks gets to run.
-        waiting = len(self._tasks)
-        task = asyncio.create_task(self._run(job, send) if waiting < MAX_WAITING else self._turn_away(job, send))
+        room = len(self._tasks) < self._most
+        task = asyncio.create_task(self._run(job, send) if room else self._turn_away(job, send))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task

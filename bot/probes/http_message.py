@@ -6,8 +6,10 @@ Whatever is not plain is left to h11, which is right about everything and costs 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 
 _REQUEST_LINE = re.compile(r"[A-Z]+ [!-~]+ HTTP/1\.1")
 _FIELD_LINE = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+: [\t -~]*")
@@ -25,7 +27,7 @@ class Whole:
     """A complete reply; header names are in lower case."""
 
     status: int
-    headers: dict[str, str]
+    headers: Mapping[str, str]
     body: bytes
 
 
@@ -42,13 +44,9 @@ def whole(data: bytes, method: str) -> Whole | None:
     head = _HEAD.match(data, 0, _LONGEST)
     if head is None:
         return None
-    status, headers = int(head[1]), {}
-    for line in head[2].decode("latin-1").split("\r\n")[:-1]:
-        name, _, value = line.partition(":")
-        name = name.lower()
-        if name in headers and name == "content-length":
-            return None
-        headers[name] = value.strip(" \t")
+    status, headers = int(head[1]), _fields(head[2])
+    if headers is None:
+        return None
     length = headers.get("content-length", "")
     if "transfer-encoding" in headers or "upgrade" in headers:
         return None
@@ -58,3 +56,16 @@ def whole(data: bytes, method: str) -> Whole | None:
     if not (length.isascii() and length.isdigit() and len(length) < 10) or len(data) - start < int(length):
         return None
     return Whole(status, headers, data[start : start + int(length)])
+
+
+@lru_cache(maxsize=64)
+def _fields(block: bytes) -> Mapping[str, str] | None:
+    """The header fields; None where the length is said twice. The tries of one probe get the same ones again."""
+    fields: dict[str, str] = {}
+    for line in block.decode("latin-1").split("\r\n")[:-1]:
+        name, _, value = line.partition(":")
+        name = name.lower()
+        if name == "content-length" and name in fields:
+            return None
+        fields[name] = value.strip(" \t")
+    return MappingProxyType(fields)

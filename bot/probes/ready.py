@@ -43,6 +43,11 @@ class _Set:
         """Nobody waits for it any more."""
         self._waiting.pop(sock.fileno(), None)
 
+    def drop(self, sock: Socket) -> None:
+        """Take it out of the set."""
+        self._epoll.unregister(sock.fileno())
+        sock.watched = False
+
     def _wake(self) -> None:
         for fd, _ in self._epoll.poll(0, _BATCH):
             future = self._waiting.pop(fd, None)
@@ -73,6 +78,12 @@ async def change(sock: Socket, timeout_s: float | None = None) -> None:
     finally:
         if alarm is not None:
             alarm.cancel()
+
+
+def leave(sock: Socket) -> None:
+    """Take the socket out of the set, for somebody else will watch it from now on."""
+    if sock.watched:
+        _sets[asyncio.get_running_loop()].drop(sock)
 
 
 def _late(future: asyncio.Future[None]) -> None:

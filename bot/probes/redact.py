@@ -8,7 +8,6 @@ also knows a secret that was cut in two.
 from __future__ import annotations
 
 import base64
-import html
 import json
 import logging
 import re
@@ -109,6 +108,8 @@ def _spelled(secret: str) -> Iterator[str]:
 
 
 def _written(secret: str) -> Iterator[str]:
+    import html  # with its table of entities half a megabyte, which an agent without secrets need not carry
+
     raw = secret.encode("utf-8", "surrogatepass")
     yield from (secret, secret.lower(), secret.upper(), html.escape(secret))
     yield from (json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1])

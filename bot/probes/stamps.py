@@ -8,11 +8,25 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
+from functools import lru_cache
 
 _SO_TIMESTAMPING = 37  # asm-generic/socket.h; not exported by Python 3.11
 _TX_SOFTWARE, _RX_SOFTWARE, _SOFTWARE, _OPT_TSONLY = 1 << 1, 1 << 3, 1 << 4, 1 << 11
 _TIMESPEC = struct.Struct("@qq")
 _ROOM = 512
+
+
+@lru_cache(maxsize=1)
+def keep_on() -> socket.socket:
+    """Have the kernel stamp what comes in for as long as this process lives.
+
+    It stamps only while some socket asks for it, and begins a moment after the first one did
+    (net_enable_timestamp): on a machine where nobody else asks, a probe's only datagram would come too early.
+    """
+    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with contextlib.suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, _RX_SOFTWARE | _SOFTWARE)
+    return sock
 
 
 def enable(sock: socket.socket) -> None:

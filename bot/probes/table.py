@@ -6,49 +6,48 @@ import asyncio
 import logging
 import traceback
 from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import (
-    api,
-    changes,
-    coredns,
-    dns,
-    dns_top,
-    http,
-    logs,
-    metrics,
-    mysql,
-    object_store,
-    ping,
-    postgres,
-    redis,
-    status_page,
-    tcp,
-    tls,
-)
-from bot.probes.base import BadParams, Denied, Prepare, ProbeContext, failed
+from bot.probes.base import BadParams, Denied, Prepare, Probe, ProbeContext, failed
 from bot.probes.classify import Classified
 from bot.probes.redact import redactor
 
+
+def _late(module: str) -> Prepare:
+    """A kind whose module is imported when it is first asked for, so that an agent takes no memory for the others."""
+
+    @cache
+    def found() -> Prepare:
+        prepare: Prepare = import_module(f"bot.probes.{module}").prepare
+        return prepare
+
+    def prepare(params: Mapping[str, Json]) -> Probe:
+        return found()(params)
+
+    return prepare
+
+
 KINDS: dict[str, Prepare] = {
-    "dns": dns.prepare,
-    "tcp": tcp.prepare,
-    "tls": tls.prepare,
-    "http": http.prepare,
-    "ping": ping.prepare,
-    "api": api.prepare,
-    "object_store": object_store.prepare,
-    "dns_top": dns_top.prepare,
-    "mysql": mysql.prepare,
-    "postgres": postgres.prepare,
-    "redis": redis.prepare,
-    "coredns": coredns.prepare,
-    "changes": changes.prepare,
-    "status_page": status_page.prepare,
-    "metrics": metrics.prepare,
-    "logs": logs.prepare,
+    "dns": _late("dns"),
+    "tcp": _late("tcp"),
+    "tls": _late("tls"),
+    "http": _late("http"),
+    "ping": _late("ping"),
+    "api": _late("api"),
+    "object_store": _late("object_store"),
+    "dns_top": _late("dns_top"),
+    "mysql": _late("mysql"),
+    "postgres": _late("postgres"),
+    "redis": _late("redis"),
+    "coredns": _late("coredns"),
+    "changes": _late("changes"),
+    "status_page": _late("status_page"),
+    "metrics": _late("metrics"),
+    "logs": _late("logs"),
 }
 _log = logging.getLogger(__name__)
 

@@ -41,6 +41,8 @@ async def spaced(
     count: int, spacing_s: float, one: Callable[[int], Awaitable[Try]], *, start_s: float = 0.0
 ) -> list[Try]:
     """Run `one(i)` at start_s + i * spacing_s for each i; slow tries overlap. The first exception ends them all."""
+    if count == 1:
+        return [await _later(start_s, one, 0)]
     loop = asyncio.get_running_loop()
     tasks = [loop.create_task(_later(start_s + i * spacing_s, one, i)) for i in range(count)]
     try:

@@ -134,15 +134,15 @@ async def test_waiting_for_a_slot_is_not_counted_as_the_probes_time(tmp_path: Pa
     assert all(150 < r.took_ms < 400 for r in desk.results)
 
 
-async def test_of_a_flood_the_first_512_wait_and_the_rest_is_refused_as_overload_at_once(tmp_path: Path) -> None:
+async def test_of_a_flood_the_first_64_run_512_wait_and_the_rest_is_refused_as_overload_at_once(tmp_path: Path) -> None:
     desk = Desk(make_runner(tmp_path, policy=PATIENT, concurrent=64))
-    flood = [HUB.job(slow(seconds=0.05, probe=f"p{i}")) for i in range(MAX_WAITING + 88)]
+    flood = [HUB.job(slow(seconds=0.05, probe=f"p{i}")) for i in range(64 + MAX_WAITING + 88)]
     for job in flood:
         desk.accept(job)
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     refused = list(desk.results)
-    assert {r.job for r in refused} == {job.id for job in flood[MAX_WAITING:]}
+    assert {r.job for r in refused} == {job.id for job in flood[64 + MAX_WAITING :]}
     assert {(r.outcome.failure, r.outcome.fault_of) for r in refused} == {(Failure.AGENT_OVERLOADED, FaultOf.AGENT)}
     await desk.runner.drain(20)
     assert len(desk.results) == len(flood)

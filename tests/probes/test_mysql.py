@@ -182,16 +182,19 @@ async def test_a_server_that_wants_the_password_itself_does_not_get_it(
     context: MakeContext, tmp_path: Path, plugin: bytes, ask: bytes
 ) -> None:
     heard: list[bytes] = []
+    ended = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(greeting(plugin))
         heard.append(await reader.read(4096))
         writer.write(packet(2, ask))
         heard.append(await reader.read(4096))
+        ended.set()
 
     async with scripted(serve) as server:
         ctx = context(server.login("mysql", tmp_path, user="app"))
         seen = await run("mysql", {**server.params, "login": "orders", "tries": 1}, ctx, 20)
+        await asyncio.wait_for(ended.wait(), 5)
     assert (seen.failure, seen.fault_of) == (Failure.DB_AUTH, FaultOf.TARGET)
     assert "without TLS it is not sent" in seen.detail["reason"]
     assert heard[1] == b""

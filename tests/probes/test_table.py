@@ -29,8 +29,21 @@ async def test_more_probes_than_the_budget_are_refused_in_the_open(context: Make
     assert "budget" in refused[0].detail["reason"]
 
 
+def loaded(code: str) -> set[str]:
+    """The modules that a fresh interpreter has after running this."""
+    run = subprocess.run(
+        [sys.executable, "-c", f"{code}; import sys; print(*sys.modules)"], capture_output=True, check=True
+    )
+    return set(run.stdout.decode().split())
+
+
 def test_the_probes_load_no_heavy_library() -> None:
-    code = "import sys, bot.agent.policy; print(*sys.modules)"
-    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    every = "import bot.agent.policy; from importlib import import_module as get; from bot.probes.table import KINDS"
     heavy = {"httpx", "requests", "pydantic", "sqlalchemy", "fastapi", "h11", "dns", "cryptography", "ruamel.yaml"}
-    assert not heavy & set(loaded)
+    seen = loaded(f"{every}; [get(f'bot.probes.{{kind}}') for kind in KINDS]")
+    assert seen >= {f"bot.probes.{kind}" for kind in KINDS}
+    assert not heavy & seen
+
+
+def test_an_agent_that_waits_has_loaded_no_kind_of_probe() -> None:
+    assert not {f"bot.probes.{kind}" for kind in KINDS} & loaded("import bot.agent.main")
