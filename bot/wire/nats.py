@@ -88,7 +88,8 @@ def server(url: str, what: str) -> Server:
     try:
         port = parts.port
     except ValueError as exc:
-        raise ConfigError(f"{what} {url!r}: {exc}") from exc
+        # The URL itself may hold a password, so it is not repeated.
+        raise ConfigError(f"{what}: {exc}") from exc
     if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.path not in ("", "/"):
         raise ConfigError(f"{what} must read nats://host[:4222] or tls://host[:4222]")
     if parts.username is not None or parts.password is not None:
