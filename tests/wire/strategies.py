@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Outcome, ProbeRequest
+from bot.domain.text import legible
 from bot.wire.details import believable
-from bot.wire.frames import Frame, Hello, Job, Refused, Result, Status, Welcome
+from bot.wire.frames import Beat, Challenge, Frame, Hello, Job, Refused, Result, Status, Welcome
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
@@ -70,9 +71,21 @@ outcomes = st.builds(
 )
 protocols = st.integers(min_value=0, max_value=2**31)
 frames: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(Hello, agent=agents, public_key=text(200), protocol=protocols),
-    st.builds(Welcome, public_key=text(200), now=numbers, protocol=protocols),
-    st.builds(Refused, reason=text(300)),
+    st.builds(Challenge, public_key=text(200), ephemeral=text(200), nonce=text(200), now=numbers, protocol=protocols),
+    st.builds(
+        Hello,
+        agent=agents,
+        public_key=text(200),
+        ephemeral=text(200),
+        nonce=text(200),
+        hub=text(200),
+        challenge=text(200),
+        token_id=text(200),
+        proof=text(200),
+        protocol=protocols,
+    ),
+    st.builds(Welcome, now=numbers, proof=text(200)),
+    st.builds(Refused, reason=text(300), final=st.booleans()),
     st.builds(
         Job,
         id=text(200),
@@ -82,6 +95,22 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         expires=numbers,
         request=requests,
     ),
-    st.builds(Result, job=text(200), nonce=text(200), outcome=outcomes, at=numbers, took_ms=numbers, lag_ms=numbers),
-    st.builds(Status, state=text(20), lag_ms=numbers),
+    st.builds(
+        Result,
+        job=text(200),
+        nonce=text(200),
+        outcome=outcomes,
+        at=numbers,
+        took_ms=numbers,
+        lag_ms=numbers,
+        clock_ms=numbers,
+    ),
+    st.builds(
+        Status,
+        state=text(20),
+        lag_ms=numbers,
+        clock_ms=numbers,
+        lacks=st.lists(text(300).map(legible), max_size=4).map(tuple),
+    ),
+    st.builds(Beat, now=numbers),
 )
