@@ -191,12 +191,12 @@ async def puppet(
         yield one
 
 
-def hello_to(challenge: str, signer: Signer, **changes: Any) -> str:
+def hello_to(said: str, signer: Signer, **changes: Any) -> str:
     """A hello that answers the challenge, without a proof; signed by the signer whatever key it shows."""
-    asked = decode(challenge)
+    asked = decode(said)
     assert isinstance(asked, Challenge)
     shake = AgentHandshake(who(), Credentials(signer=signer, hub=asked.public_key))
-    hello = decode(shake.answer(challenge)[0])
+    hello = decode(shake.answer(said)[0])
     assert isinstance(hello, Hello)
     return encode(replace(hello, **changes), signer)
 

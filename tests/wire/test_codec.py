@@ -128,9 +128,8 @@ def test_a_number_that_is_none_is_refused(spelled: str, number: str) -> None:
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "Infinity", "NaN", "9" * 400])
 def test_no_number_inside_a_detail_is_one_that_json_cannot_carry_on(number: str) -> None:
-    body = '{"type":"result","job":"","nonce":"","at":1,"took_ms":1,"outcome":{"ok":true,"detail":{"a":[NUMBER]}}}'.replace(
-        "NUMBER", number
-    )
+    result = '{"type":"result","job":"","nonce":"","at":1,"took_ms":1,"outcome":{"ok":true,"detail":{"a":[NUMBER]}}}'
+    body = result.replace("NUMBER", number)
     if number in ("Infinity", "NaN"):
         assert "is not a number JSON knows" in refusal(json.dumps({"body": body}))
         return
