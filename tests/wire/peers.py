@@ -21,7 +21,7 @@ from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.domain.probe import Agent, Observation, Outcome, ProbeRequest
 from bot.testing import TokenDoor
 from bot.wire.codec import decode, encode
-from bot.wire.frames import Challenge, Frame, Hello, Job, Refused, Result, Status
+from bot.wire.frames import Beat, Challenge, Frame, Hello, Job, Refused, Result, Status
 from bot.wire.handshake import AgentHandshake, Credentials
 from bot.wire.session import Session
 from bot.wire.signing import Signer, Verifier
@@ -139,15 +139,14 @@ class Puppet(Generic[W]):
     socket: W
     session: Session
 
-    async def job(self) -> Job:
-        """The next job."""
-        return self.read(await asyncio.wait_for(self.socket.recv(), 5))
-
-    def read(self, text: str | bytes) -> Job:
-        """A job, its seal checked."""
-        frame = self.session.open(str(text))
-        assert isinstance(frame, Job)
-        return frame
+    async def job(self, within_s: float | None = 5.0) -> Job:
+        """The next job, its seal checked."""
+        async with asyncio.timeout(within_s):
+            while True:
+                frame = self.session.open(str(await self.socket.recv()))
+                if not isinstance(frame, Beat):
+                    assert isinstance(frame, Job), frame
+                    return frame
 
     async def say(self, frame: Frame) -> None:
         """Send a frame, sealed."""
