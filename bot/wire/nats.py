@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from bot.domain.errors import ConfigError
@@ -121,7 +122,7 @@ class NatsLogin:
             raise ConfigError("WARROOM_NATS_USER and WARROOM_NATS_PASSWORD belong together")
         return login
 
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Any]:
         """As `nats.connect` takes them."""
         if self.creds_file:
             return {"user_credentials": self.creds_file}
