@@ -20,7 +20,7 @@ from bot.probes.base import ProbeContext
 from bot.wire.signing import Signer
 from tests.wire.peers import TOKEN, who
 
-POLICY = "allow: [{network: 127.0.0.0/8}]\nresolvers: {host: ['127.41.0.53:5353']}\n"
+POLICY = "allow: [{network: 127.0.0.0/8, ports: any, kinds: any}]\nresolvers: {host: ['127.41.0.53:5353']}\n"
 
 
 def context_of(folder: Path, name: str = "sh-vm", *, policy: str = POLICY) -> ProbeContext:

@@ -20,6 +20,11 @@ def text(limit: int) -> st.SearchStrategy[str]:
     return st.text(max_size=limit)
 
 
+def line(limit: int) -> st.SearchStrategy[str]:
+    """Text of one line that may be shown anywhere."""
+    return text(limit).map(lambda found: legible(found).replace("\n", " "))
+
+
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | numbers | text(20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(text(10), inner, max_size=4),
@@ -35,16 +40,16 @@ hostile_json: st.SearchStrategy[Any] = st.recursive(
 
 agents = st.builds(
     Agent,
-    name=text(80),
-    region=text(80),
-    vantage=text(40),
-    env=text(40),
-    vpc=text(80),
-    cluster=text(80),
-    state=text(20),
-    version=text(40),
-    kinds=st.lists(text(40), max_size=4).map(tuple),
-    resolvers=st.dictionaries(text(20), st.lists(text(80), max_size=3).map(tuple), max_size=3),
+    name=line(80),
+    region=line(80),
+    vantage=line(40),
+    env=line(40),
+    vpc=line(80),
+    cluster=line(80),
+    state=line(20),
+    version=line(40),
+    kinds=st.lists(line(40), max_size=4).map(tuple),
+    resolvers=st.dictionaries(line(20), st.lists(line(80), max_size=3).map(tuple), max_size=3),
     last_seen=st.none(),
     lag_ms=st.none(),
 )
@@ -66,7 +71,7 @@ outcomes = st.builds(
     failure=st.none() | st.sampled_from(Failure),
     fault_of=st.none() | st.sampled_from(FaultOf),
     success_rate=st.none() | st.floats(min_value=0, max_value=1),
-    timings_ms=st.dictionaries(text(40), numbers, max_size=4),
+    timings_ms=st.dictionaries(line(40), numbers, max_size=4),
     detail=json_objects.map(believable),
 )
 protocols = st.integers(min_value=0, max_value=2**31)
