@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 import time
@@ -93,9 +94,12 @@ def forget(name: str, *, server: str) -> int:
 def _seconds(ttl: str) -> float:
     number, unit = ttl[:-1], ttl[-1:]
     try:
-        return float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
-    except (ValueError, KeyError) as exc:
-        raise ConfigError(f"--ttl {ttl!r} must read like 30m, 1h or 7d") from exc
+        seconds = float(number) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[unit]
+    except (ValueError, KeyError):
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise ConfigError(f"--ttl {ttl!r} must read like 30m, 1h or 7d")
+    return seconds
 
 
 def diag(playbook: str, options: Sequence[str], *, server: str, timeout_s: float, as_json: bool) -> int:

@@ -43,13 +43,16 @@ async def test_doctor_names_each_thing_to_mend(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.delenv("WARROOM_AGENT_TOKEN")
+    monkeypatch.delenv("WARROOM_API_TOKEN")
     (tmp_path / "ours").mkdir()
     (tmp_path / "ours" / "bad.yaml").write_text("playbook: [\n")
     (tmp_path / "warroom.toml").write_text('[paths]\nplaybooks = "ours"\n[database]\nurl = "sqlite:///no/such/w.db"\n')
     assert await doctor(None) == 1
-    mend = [line for line in capsys.readouterr().out.splitlines() if line.startswith("MEND")]
-    assert [line.split()[1] for line in mend] == ["database:", "playbooks:", "WARROOM_AGENT_TOKEN:"]
+    said = capsys.readouterr().out
+    mend = [line for line in said.splitlines() if line.startswith("MEND")]
+    assert [line.split()[1] for line in mend] == ["database:", "playbooks:", "WARROOM_API_TOKEN:"]
     assert "bad.yaml:" in mend[1]
+    assert "ok   WARROOM_AGENT_TOKEN: not set; each new agent needs a token of `warroom agent enroll`" in said
 
 
 async def test_doctor_does_not_make_a_database_that_is_not_there(

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bot.agent.known_hub import HubMemory
-from bot.agent.pipe import Pipe, PipeBroken, RefusedByHub
+from bot.agent.pipe import Pipe, PipeBroken, RefusedByHub, unless
 from bot.agent.runner import Runner
 from bot.domain.errors import FrameError
 from bot.domain.failure import Failure
@@ -62,7 +62,7 @@ async def converse(party: Party, pipe: Pipe, *, welcomed: Callable[[], None] = l
 
     Raises PipeBroken, FrameError, TimeoutError, StrangeHub, and RefusedByHub for good.
     """
-    session, clock = await _introduce(party, pipe)
+    session, clock = await unless(party.stop, _introduce(party, pipe))
     welcomed()
     talk = _Talk(party, pipe, session, clock)
     try:
@@ -112,9 +112,8 @@ class _Talk:
         beside = [asyncio.create_task(work) for work in (self._report_ready(), self._leave(), self._beat())]
         try:
             while True:
-                text = await self._pipe.receive()
                 try:
-                    self._take(text)
+                    self._take(await self._pipe.receive())
                 except FrameError as exc:
                     log.warning("refused a frame: %s", exc)
         except PipeBroken:

@@ -60,7 +60,8 @@ async def _addresses(host: str) -> tuple[list[str], str]:
         return [], f"no answer within {RESOLVE_WITHIN_S:g} s"
     except Classified as exc:
         return [], exc.reason
-    return list(dict.fromkeys(found)), socket.gaierror(code).strerror or f"error {code}"
+    names = (name for name in dir(socket) if name.startswith("EAI_") and getattr(socket, name) == code)
+    return list(dict.fromkeys(found)), next(names, f"getaddrinfo error {code}")
 
 
 async def _connect(address: str, port: int) -> Socket:

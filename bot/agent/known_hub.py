@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import logging
 from dataclasses import dataclass
@@ -52,7 +53,7 @@ class HubMemory:
             row = json.loads(self._path.read_text(encoding="utf-8"))
             if row.get("url") != self._url:
                 return KnownHub()
-            addresses = tuple(str(a) for a in row.get("addresses") or ())
+            addresses = tuple(str(a) for a in row.get("addresses") or () if _literal(str(a)))
             return KnownHub(public_key=str(row.get("public_key") or ""), addresses=addresses)
         except FileNotFoundError:
             return KnownHub()
@@ -72,3 +73,12 @@ class HubMemory:
             draft.replace(self._path)
         except OSError as exc:
             log.warning("%s cannot be written (%s); it is remembered for this run only", self._path, exc.strerror)
+
+
+def _literal(address: str) -> bool:
+    """Whether it can be dialled without asking anybody; what is in a file may have been edited."""
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return True

@@ -82,7 +82,7 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
     context = policy.context(environ)
     keep_out_of_the_log(redactor(context, token, *secrets_of(environ)))
     agent = Agent(
-        name=options.name,
+        name=options.name.strip(),
         region=options.region,
         vantage=options.vantage,
         env=options.env,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from bot.agent.conversation import Party, converse
 from bot.agent.dial_hub import addresses_of
-from bot.agent.pipe import PipeBroken, RefusedByHub
+from bot.agent.pipe import PipeBroken, RefusedByHub, unless
 from bot.agent.websocket import pause
 from bot.domain.errors import FrameError
 from bot.wire.frames import MAX_FRAME
@@ -31,6 +31,7 @@ MAX_TALKS = 32
 KNOCK_WITHIN_S = 2.0
 """A hub that comes up is knocked at within this time, by all agents together and not at once."""
 INBOX = 4096
+CLOSE_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,33 +60,48 @@ class NatsCarrier:
 
     async def _connect(self, party: Party) -> tuple[Client, str]:
         """A client that does not reconnect by itself: it would ask the broken DNS again. Raises PipeBroken."""
-        import nats
         from nats.errors import Error as NatsError
-
-        async def quiet(_: Exception) -> None:
-            """What breaks a connection is said once, where it is noticed."""
 
         found, why = await addresses_of(self.server.host, party.memory.known.addresses)
         problems = [why] if why else []
         for address in found:
             try:
-                client = await nats.connect(
-                    servers=[self.server.at(address)],
-                    name=f"warroom agent {party.agent.name}",
-                    tls=self.tls,
-                    tls_hostname=self.server.host if self.tls else None,
-                    allow_reconnect=False,
-                    max_reconnect_attempts=0,
-                    connect_timeout=3,
-                    ping_interval=10,
-                    error_cb=quiet,
-                    **self.login.options(),
-                )
+                return await unless(party.stop, self._dial(address, party.agent.name)), address
             except (OSError, NatsError, TimeoutError) as exc:
                 problems.append(f"{address}: {str(exc) or type(exc).__name__}")
-            else:
-                return client, address
         raise PipeBroken("; ".join(problems)[:300] or "no address")
+
+    async def _dial(self, address: str, name: str) -> Client:
+        """A connection to one address, tried once. Raises OSError, NatsError, TimeoutError."""
+        from nats.aio.client import Client
+
+        client = Client()
+        dialling = True
+
+        async def failed(exc: Exception) -> None:
+            # The client would dial the same address for ever, whatever it is told about reconnecting; what breaks
+            # a connection later is said once, where it is noticed.
+            if dialling:
+                raise exc
+
+        try:
+            await client.connect(
+                servers=[self.server.at(address)],
+                name=f"warroom agent {name}",
+                tls=self.tls,
+                tls_hostname=self.server.host if self.tls else None,
+                allow_reconnect=False,
+                connect_timeout=3,
+                ping_interval=10,
+                error_cb=failed,
+                **self.login.options(),
+            )
+        except BaseException:
+            dialling = False
+            await _close(client)
+            raise
+        dialling = False
+        return client
 
 
 class _Knocking:
@@ -113,8 +129,7 @@ class _Knocking:
         finally:
             for task in self._beside:
                 task.cancel()
-            with contextlib.suppress(Exception):
-                await client.close()
+            await _close(client)
 
     async def _until_over(self) -> None:
         stopping = asyncio.create_task(self._party.stop.wait())
@@ -177,6 +192,13 @@ class _Knocking:
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
+
+
+async def _close(client: Client) -> None:
+    """It waits for ever for the end of a connection whose TLS handshake failed."""
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_WITHIN_S):
+            await client.close()
 
 
 class _Pipe:

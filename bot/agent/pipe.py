@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
 
 from bot.domain.errors import WarroomError
+
+T = TypeVar("T")
 
 
 class PipeBroken(Exception):
@@ -34,3 +38,16 @@ class Pipe(Protocol):
     async def close(self) -> None:
         """End the connection. Never raises."""
         ...
+
+
+async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
+    """What the work comes to; it is dropped when the agent is told to stop. Raises PipeBroken then."""
+    working, stopping = asyncio.ensure_future(work), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            return working.result()
+        raise PipeBroken("told to stop")
+    finally:
+        working.cancel()
+        stopping.cancel()

@@ -15,7 +15,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from bot.agent.conversation import WELCOME_WITHIN_S, Party, converse
 from bot.agent.dial_hub import reach
-from bot.agent.pipe import PipeBroken, RefusedByHub
+from bot.agent.pipe import PipeBroken, RefusedByHub, unless
 from bot.domain.errors import ConfigError, FrameError
 from bot.wire.frames import MAX_FRAME
 
@@ -69,7 +69,8 @@ class WebSocketCarrier:
     async def _connected(self, party: Party, welcomed: Callable[[], None]) -> None:
         parts = urlsplit(self.url)
         port = parts.port or (443 if parts.scheme == "wss" else 80)
-        sock, address = await reach(parts.hostname or "", port, party.memory.known.addresses)
+        reaching = reach(parts.hostname or "", port, party.memory.known.addresses)
+        sock, address = await unless(party.stop, reaching)
         opening = connect(
             self.url,
             sock=sock,

@@ -47,38 +47,50 @@ class Gate:
     async def admit(self, hello: Hello, proven: Proven) -> str:
         """The token the agent has shown, "" if its key was enough. Raises NotAdmitted."""
         name, key = hello.agent.name.strip(), hello.public_key
-        shared = self._shared if not hello.token_id and proven(self._shared) else ""
+        shown = self._shown(name, hello.token_id, proven)
+        shared = bool(shown) and not hello.token_id
         try:
             async with self._store.begin() as tx:
                 known = await tx.enrolments.get(name)
                 if known is not None and known.public_key == key:
-                    return shared
-                token = shared or await self._invited(tx, hello, proven)
-                await tx.enrolments.put(Enrolled(name=name, public_key=key, since=self._clock.now(), by=hello.token_id))
+                    return shown
+                if shared or await self._invited(tx, hello, proven):
+                    now = self._clock.now()
+                    await tx.enrolments.put(Enrolled(name=name, public_key=key, since=now, by=hello.token_id))
         except StoreUnavailable as exc:
             if shared or self._keys.get(name) == key:
                 log.warning("agent %s is let in unrecorded: %s", name, exc)
-                return shared
+                return shown
             raise NotAdmitted(f"the bot cannot look the agent up just now: {exc}", final=False) from exc
         if known is not None:
             log.warning("agent %s has come with another key than before and the right token; now known by it", name)
         self._keys[name] = key
-        return token
+        return shown
 
-    async def _invited(self, tx: Tx, hello: Hello, proven: Proven) -> str:
+    def _shown(self, name: str, ident: str, proven: Proven) -> str:
+        """The token the agent has shown to know: the shared one, or one that was made for it; "" for neither."""
+        token = self._token(ident, name) if ident else self._shared
+        return token if proven(token) else ""
+
+    async def _invited(self, tx: Tx, hello: Hello, proven: Proven) -> bool:
+        """Use the agent's invitation up; False when this very agent has just done so. Raises NotAdmitted."""
+        name = hello.agent.name.strip()
         if not hello.proof:
             raise NotAdmitted("this agent's key is not known here; give it WARROOM_AGENT_TOKEN to enrol")
         if not hello.token_id:
             raise NotAdmitted("wrong token; check that WARROOM_AGENT_TOKEN is the one the bot runs with")
         invitation = await tx.enrolments.invited(hello.token_id)
-        token = self._token(invitation) if invitation else ""
-        if invitation is None or not proven(token):
+        if invitation is None or not proven(self._token(invitation.id, invitation.name)):
             raise NotAdmitted("wrong token; `warroom agent enroll --name NAME` mints a new one")
-        if invitation.name != hello.agent.name.strip():
+        if invitation.name != name:
             raise NotAdmitted(f"this token is for an agent named {invitation.name!r}")
-        if not await tx.enrolments.redeem(invitation.id, at=self._clock.now()):
-            raise NotAdmitted("this token was used or has expired; `warroom agent enroll --name NAME` mints a new one")
-        return token
+        if await tx.enrolments.redeem(invitation.id, at=self._clock.now()):
+            return True
+        # On NATS an agent comes to several bots at once; another one may have taken its token in between.
+        known = await tx.enrolments.get(name)
+        if known is not None and known.public_key == hello.public_key:
+            return False
+        raise NotAdmitted("this token was used or has expired; `warroom agent enroll --name NAME` mints a new one")
 
     async def invite(self, name: str, *, ttl_s: float, by: str) -> tuple[str, Invitation]:
         """A single-use token for one agent, and what is known of it. Raises UserError, StoreUnavailable."""
@@ -98,7 +110,7 @@ class Gate:
         )
         async with self._store.begin() as tx:
             await tx.enrolments.invite(invitation)
-        return self._token(invitation), invitation
+        return self._token(invitation.id, invitation.name), invitation
 
     async def forget(self, name: str) -> bool:
         """Take a key away, so that the agent needs a token again; False when the name is unknown."""
@@ -106,6 +118,6 @@ class Gate:
         async with self._store.begin() as tx:
             return await tx.enrolments.remove(name)
 
-    def _token(self, invitation: Invitation) -> str:
-        mac = hmac.digest(self._secret, f"{invitation.id}:{invitation.name}".encode(), "sha256")
-        return f"{SINGLE_USE}.{invitation.id}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"
+    def _token(self, ident: str, name: str) -> str:
+        mac = hmac.digest(self._secret, f"{ident}:{name}".encode(), "sha256")
+        return f"{SINGLE_USE}.{ident}.{base64.urlsafe_b64encode(mac).decode().rstrip('=')}"

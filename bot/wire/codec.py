@@ -13,7 +13,7 @@ from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Outcome, ProbeRequest
 from bot.domain.text import legible
 from bot.wire.details import believable
-from bot.wire.frames import MAX_FRAME, Beat, Challenge, Frame, Hello, Job, Refused, Result, Status, Welcome
+from bot.wire.frames import MAX_FRAME, PROTOCOL, Beat, Challenge, Frame, Hello, Job, Refused, Result, Status, Welcome
 from bot.wire.signing import Signer, Verifier
 
 _WRITE = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
@@ -187,7 +187,14 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
     )
 
 
+_SINCE_2 = dict.fromkeys(("ephemeral", "nonce", "hub", "challenge", "token_id", "proof"), "")
+
+
 def _hello(row: Mapping[str, Any]) -> Hello:
+    protocol = int(_num(row, "protocol"))
+    if protocol < PROTOCOL:
+        # It is read all the same, so that it can be told what is spoken here.
+        row = {**_SINCE_2, **row}
     return Hello(
         agent=_agent(_map(row, "agent")),
         public_key=_str(row, "public_key"),
@@ -197,7 +204,7 @@ def _hello(row: Mapping[str, Any]) -> Hello:
         challenge=_str(row, "challenge"),
         token_id=_str(row, "token_id"),
         proof=_str(row, "proof"),
-        protocol=int(_num(row, "protocol")),
+        protocol=protocol,
     )
 
 

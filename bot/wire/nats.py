@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 from bot.domain.errors import ConfigError
@@ -88,7 +89,8 @@ def server(url: str, what: str) -> Server:
     try:
         port = parts.port
     except ValueError as exc:
-        raise ConfigError(f"{what} {url!r}: {exc}") from exc
+        # The URL itself may hold a password, so it is not repeated.
+        raise ConfigError(f"{what}: {exc}") from exc
     if parts.scheme not in ("nats", "tls") or not parts.hostname or parts.path not in ("", "/"):
         raise ConfigError(f"{what} must read nats://host[:4222] or tls://host[:4222]")
     if parts.username is not None or parts.password is not None:
@@ -120,7 +122,7 @@ class NatsLogin:
             raise ConfigError("WARROOM_NATS_USER and WARROOM_NATS_PASSWORD belong together")
         return login
 
-    def options(self) -> dict[str, str]:
+    def options(self) -> dict[str, Any]:
         """As `nats.connect` takes them."""
         if self.creds_file:
             return {"user_credentials": self.creds_file}

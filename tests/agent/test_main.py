@@ -9,28 +9,34 @@ import time
 from pathlib import Path
 
 import pytest
-from bot.adapters.agent_hub import AgentHub
 
-from bot.agent.main import agent_token, default_vpc
+from bot.adapters.agents import AgentDesk
+from bot.agent.main import agent_token, carrier_of, default_vpc
+from bot.agent.nats import NatsCarrier
+from bot.agent.websocket import WebSocketCarrier
 from bot.domain.errors import ConfigError
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Observation, ProbeRequest
 from bot.lab.pki import Authority
-from tests.wire.peers import HOST, TOKEN, agent_process, answers, hub, request, served, slow, until
+from bot.testing import TokenDoor
+from bot.wire.signing import Signer
+from tests.wire.false_hub import false_hub
+from tests.wire.peers import HOST, TOKEN, answers, hub, port_of, request, served, slow, until
+from tests.wire.real_agents import agent_process
 
 HEAVY = ("httpx", "pydantic", "sqlalchemy", "fastapi", "starlette", "uvicorn", "cel")
 OTHER_LAYERS = ("bot.app", "bot.adapters", "bot.diagnosis", "bot.testing", "bot.lab", "bot.bootstrap")
 
 
-def state_of(of: AgentHub) -> str:
+def state_of(of: AgentDesk) -> str:
     return next((a.state for a in of.agents()), "unknown")
 
 
-async def ready(of: AgentHub) -> None:
+async def ready(of: AgentDesk) -> None:
     await until(lambda: state_of(of) == "ready", 20)
 
 
-def asking(of: AgentHub, asked: ProbeRequest, deadline_s: float = 30.0) -> asyncio.Task[list[Observation]]:
+def asking(of: AgentDesk, asked: ProbeRequest, deadline_s: float = 30.0) -> asyncio.Task[list[Observation]]:
     return asyncio.create_task(answers(of, asked, deadline_s=deadline_s))
 
 
@@ -78,20 +84,23 @@ def test_the_token_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     assert agent_token({"WARROOM_AGENT_TOKEN_FILE": str(tmp_path / "token")}) == TOKEN
 
 
+def test_an_agent_may_have_no_token_and_a_token_file_that_is_not_there_is_a_mistake() -> None:
+    assert agent_token({}) == agent_token({"WARROOM_AGENT_TOKEN": "  "}) == ""
+    with pytest.raises(ConfigError, match="WARROOM_AGENT_TOKEN_FILE missing: No such file"):
+        agent_token({"WARROOM_AGENT_TOKEN_FILE": "missing"})
+
+
 @pytest.mark.parametrize(
-    ("environ", "reason"),
-    [
-        ({}, "WARROOM_AGENT_TOKEN is not set"),
-        ({"WARROOM_AGENT_TOKEN": "  "}, "WARROOM_AGENT_TOKEN is not set"),
-        ({"WARROOM_AGENT_TOKEN_FILE": "missing"}, "WARROOM_AGENT_TOKEN_FILE missing: No such file"),
-        ({"WARROOM_AGENT_TOKEN": "口令"}, "printable ASCII"),
-        ({"WARROOM_AGENT_TOKEN": "two\nlines"}, "printable ASCII"),
-    ],
+    ("hub_option", "carrier"),
+    [("ws://b", WebSocketCarrier), ("wss://b", WebSocketCarrier), ("nats://b", NatsCarrier), ("tls://b", NatsCarrier)],
 )
-def test_a_token_that_cannot_be_shown_to_a_hub_is_a_mistake_with_its_fix(environ: dict[str, str], reason: str) -> None:
-    with pytest.raises(ConfigError, match=reason) as caught:
-        agent_token(environ)
-    assert not any(word in str(caught.value) for word in ("口令", "two", "lines"))
+def test_the_hubs_url_says_which_way_leads_there(hub_option: str, carrier: type) -> None:
+    way = carrier_of(hub_option, {"WARROOM_NATS_USER": "u", "WARROOM_NATS_PASSWORD": "p", "WARROOM_NATS_PREFIX": "w2"})
+    assert isinstance(way, WebSocketCarrier | NatsCarrier)
+    assert isinstance(way, carrier)
+    assert (way.tls is not None) is hub_option.startswith(("wss:", "tls:"))
+    if isinstance(way, NatsCarrier):
+        assert (way.login.user, way.subjects.prefix) == ("u", "w2")
 
 
 @pytest.mark.parametrize(
@@ -99,6 +108,9 @@ def test_a_token_that_cannot_be_shown_to_a_hub_is_a_mistake_with_its_fix(environ
     [
         ("ws://127.41.0.10:1", {"WARROOM_AGENT_TOKEN": ""}, "WARROOM_AGENT_TOKEN is not set"),
         ("http://127.41.0.10:1", {}, "must read wss://host"),
+        ("nats://u:hush@127.41.0.10:1", {}, "must not carry a login"),
+        ("nats://127.41.0.10:1", {"WARROOM_NATS_USER": "u"}, "belong together"),
+        ("tls://127.41.0.10:1", {"WARROOM_HUB_CA_FILE": "missing.pem"}, "WARROOM_HUB_CA_FILE missing.pem"),
         ("wss://127.41.0.10:1", {"WARROOM_HUB_CA_FILE": "missing.pem"}, "WARROOM_HUB_CA_FILE missing.pem"),
         ("ws://127.41.0.10:1", {"WARROOM_TENCENT_SECRET_ID": "half"}, "WARROOM_TENCENT_SECRET_KEY is missing"),
     ],
@@ -141,7 +153,7 @@ async def test_a_wrong_token_ends_the_process_with_status_1_and_what_to_check(tm
     async with served(hub(token="another")) as url, agent_process(url, tmp_path) as agent:
         status, said = await agent.ends()
     assert status == 1
-    assert "the hub refused the token (HTTP 403); check that WARROOM_AGENT_TOKEN" in said
+    assert "wrong token; check that WARROOM_AGENT_TOKEN is the one the bot runs with" in said
     assert "Traceback" not in said
     assert TOKEN not in said
 
@@ -210,13 +222,53 @@ async def test_an_agent_outlives_its_hub_and_finds_the_next_one(tmp_path: Path) 
     first = hub()
     async with served(first) as url, agent_process(url, tmp_path, name="early"):
         await ready(first)
-    port = int(url.split(":")[2].split("/")[0])
     second = hub()
     async with agent_process(url, tmp_path) as agent:
         await agent.says("hub ws://")
-        async with served(second, port=port):
+        async with served(second, port=port_of(url)):
             await ready(second)
             assert [o.failure for o in await answers(second, request())] == [Failure.TCP_REFUSED]
+
+
+async def test_an_agent_that_has_enrolled_needs_no_token_any_more_and_obeys_no_other_hub(tmp_path: Path) -> None:
+    signer, door = Signer(), TokenDoor(TOKEN)
+    the_hub = hub(signer=signer, door=door)
+    async with served(the_hub) as url:
+        async with agent_process(url, tmp_path):
+            await ready(the_hub)
+        async with agent_process(url, tmp_path, WARROOM_AGENT_TOKEN="") as agent:
+            await ready(the_hub)
+            assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
+            agent.process.send_signal(signal.SIGTERM)
+            assert (await agent.ends())[0] == 0
+    other = hub()
+    async with served(other, port=port_of(url)), agent_process(url, tmp_path, WARROOM_AGENT_TOKEN="") as agent:
+        await agent.says("shows another key than this agent knows")
+        assert state_of(other) == "unknown"
+
+
+async def test_an_agent_does_not_obey_a_hub_that_does_not_know_the_token(tmp_path: Path) -> None:
+    async with false_hub(token="another") as false, agent_process(false.url, tmp_path) as agent:
+        await agent.says("the hub has not shown that it knows the token; is WARROOM_AGENT_TOKEN the bot's?")
+
+
+async def test_an_agent_that_cannot_keep_files_still_works(tmp_path: Path) -> None:
+    the_hub = hub()
+    (tmp_path / "state").write_text("a file where the folder should be")
+    async with served(the_hub) as url, agent_process(url, tmp_path) as agent:
+        await ready(the_hub)
+        assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
+        agent.process.send_signal(signal.SIGTERM)
+        status, said = await agent.ends()
+    assert status == 0
+    assert "for this run only" in said
+
+
+async def test_a_name_with_blanks_around_it_is_the_same_name(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url, agent_process(url, tmp_path, name=" sh-vm "):
+        await ready(the_hub)
+        assert [o.failure for o in await answers(the_hub, request())] == [Failure.TCP_REFUSED]
 
 
 # --- wss:// ------------------------------------------------------------------------------------------------------

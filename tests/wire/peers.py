@@ -1,38 +1,33 @@
-"""The two ends of agent protocol 1 on real sockets: a served hub, an agent and a hub that say what a test says."""
+"""The two ends of agent protocol 2 on real sockets: a served desk, and an agent that says what a test says."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import secrets
 import socket
-import ssl
-import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import uvicorn
-from bot.adapters.agent_hub import AgentHub
 from starlette.applications import Starlette
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
-from bot.agent.client import AgentClient, HubAddress
-from bot.agent.policy import load_policy
-from bot.agent.runner import Runner
+from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.domain.probe import Agent, Observation, Outcome, ProbeRequest
-from bot.wire.frames import Frame, Hello, Job, Refused, Result, Welcome, decode, encode
+from bot.testing import TokenDoor
+from bot.wire.codec import decode, encode
+from bot.wire.frames import Beat, Challenge, Frame, Hello, Job, Refused, Result, Status
+from bot.wire.handshake import AgentHandshake, Credentials
+from bot.wire.session import Session
 from bot.wire.signing import Signer, Verifier
 
 HOST = "127.41.0.10"
 TOKEN = "one token for all agents of these tests"
-POLICY = "allow: [{network: 127.0.0.0/8, ports: any, kinds: any}]\nresolvers: {host: ['127.41.0.53:5353']}\n"
 
 
 async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
@@ -43,9 +38,19 @@ async def until(condition: Callable[[], object], within_s: float = 10.0) -> None
         await asyncio.sleep(0.01)
 
 
-def hub(**more: Any) -> AgentHub:
-    """A hub with a key of its own."""
-    return AgentHub(**{"token": TOKEN, "signer": Signer(), **more})
+def hub(*, token: str = TOKEN, **more: Any) -> AgentDesk:
+    """A desk with a key of its own, whose door one token opens."""
+    return AgentDesk(**{"signer": Signer(), "door": TokenDoor(token), **more})
+
+
+def ready(of: AgentDesk) -> list[str]:
+    """Who is here and has tested itself."""
+    return [a.name for a in of.agents() if a.state == "ready"]
+
+
+def state_of(of: AgentDesk, name: str = "sh-vm") -> str:
+    """How one agent is."""
+    return next((a.state for a in of.agents() if a.name == name), "unknown")
 
 
 def bind(port: int = 0) -> socket.socket:
@@ -58,12 +63,12 @@ def bind(port: int = 0) -> socket.socket:
 
 @asynccontextmanager
 async def served(
-    of: AgentHub, *, port: int = 0, host: str = HOST, tls: tuple[Path, Path] | None = None
+    of: AgentDesk, *, port: int = 0, host: str = HOST, tls: tuple[Path, Path] | None = None
 ) -> AsyncIterator[str]:
-    """Serve the hub as `bot.bootstrap` does; yields the URL agents dial. `tls` are certificate and key files."""
+    """Serve the desk as `bot.bootstrap` does; yields the URL agents dial. `tls` are certificate and key files."""
     listener = bind(port)
     config = uvicorn.Config(
-        Starlette(routes=of.routes()),
+        Starlette(routes=websocket_routes(of)),
         log_config=None,
         access_log=False,
         ws="websockets-sansio",
@@ -87,6 +92,11 @@ async def served(
         listener.close()
 
 
+def port_of(url: str) -> int:
+    """The port in a hub's URL."""
+    return int(url.split(":")[2].split("/")[0])
+
+
 def who(name: str = "sh-vm", **more: Any) -> Agent:
     """An agent in the VPC of Shanghai."""
     return Agent(**{"name": name, "region": "shanghai", "vantage": "vm", "vpc": "shanghai", **more})
@@ -104,36 +114,47 @@ def slow(agent: str = "sh-vm", *, seconds: float, **more: Any) -> ProbeRequest:
     return request(agent, params=params, timeout_s=seconds + 5, **more)
 
 
-async def answers(of: AgentHub, *requests: ProbeRequest, deadline_s: float = 10.0) -> list[Observation]:
+async def answers(
+    of: AgentDesk, *requests: ProbeRequest, deadline_s: float = 10.0, late_s: float = 0.0
+) -> list[Observation]:
     """Ask, and wait for all of it."""
-    return [o async for o in of.ask(requests, deadline_s=deadline_s)]
+    return [o async for o in of.ask(requests, deadline_s=deadline_s, late_s=late_s)]
+
+
+class Wire(Protocol):
+    """What carries texts to the hub and back."""
+
+    async def send(self, text: str, /) -> None: ...
+
+    async def recv(self) -> str | bytes: ...
+
+
+W = TypeVar("W", bound=Wire)
 
 
 @dataclass
-class Puppet:
+class Puppet(Generic[W]):
     """An agent that says exactly what a test has it say."""
 
-    socket: ClientConnection
-    signer: Signer
-    hub: Verifier
+    socket: W
+    session: Session
 
-    async def job(self) -> Job:
-        """The next job."""
-        return self.read(await asyncio.wait_for(self.socket.recv(), 5))
+    async def job(self, within_s: float | None = 5.0) -> Job:
+        """The next job, its seal checked."""
+        async with asyncio.timeout(within_s):
+            while True:
+                frame = self.session.open(str(await self.socket.recv()))
+                if not isinstance(frame, Beat):
+                    assert isinstance(frame, Job), frame
+                    return frame
 
-    def read(self, text: str | bytes) -> Job:
-        """A job, its signature checked."""
-        frame = decode(text, self.hub)
-        assert isinstance(frame, Job)
-        return frame
+    async def say(self, frame: Frame) -> None:
+        """Send a frame, sealed."""
+        await self.socket.send(self.session.seal(frame))
 
-    async def say(self, frame: Frame, *, signer: Signer | None = None) -> None:
-        """Send a frame, signed by us or by somebody else."""
-        await self.socket.send(encode(frame, signer or self.signer))
-
-    async def answer(self, job: Job, outcome: Outcome | None = None, *, signer: Signer | None = None) -> None:
+    async def answer(self, job: Job, outcome: Outcome | None = None) -> None:
         """Send the result of a job."""
-        await self.say(result(job, outcome=outcome or Outcome(ok=True)), signer=signer)
+        await self.say(result(job, outcome=outcome or Outcome(ok=True)))
 
 
 def result(job: Job, /, **changes: Any) -> Result:
@@ -142,20 +163,41 @@ def result(job: Job, /, **changes: Any) -> Result:
     return Result(**{**plain, **changes})
 
 
-def dial(url: str, token: str = TOKEN) -> connect:
-    """A bare connection to the hub that has shown a token and nothing else."""
-    return connect(url, additional_headers={"Authorization": f"Bearer {token}"}, proxy=None, compression=None)
+def dial(url: str) -> connect:
+    """A bare connection to the hub, which says its challenge to anybody."""
+    return connect(url, proxy=None, compression=None, max_size=None)
+
+
+async def enter(wire: W, agent: Agent, *, signer: Signer, token: str = TOKEN, hub: str = "") -> Puppet[W]:
+    """Introduce an agent on a connection. Fails with the hub's reason when it is refused."""
+    shake = AgentHandshake(agent, Credentials(signer=signer, token=token, hub=hub))
+    hello, session = shake.answer(str(await asyncio.wait_for(wire.recv(), 5)))
+    await wire.send(hello)
+    text = str(await asyncio.wait_for(wire.recv(), 5))
+    assert not text.startswith("{"), text
+    shake.accept(session.open(text))
+    return Puppet(wire, session)
 
 
 @asynccontextmanager
-async def puppet(url: str, agent: Agent | None = None, *, signer: Signer | None = None) -> AsyncIterator[Puppet]:
-    """A puppet that the hub has welcomed. Fails with the hub's reason when it is refused."""
-    signer = signer or Signer()
+async def puppet(
+    url: str, agent: Agent | None = None, *, signer: Signer | None = None, **more: str
+) -> AsyncIterator[Puppet[ClientConnection]]:
+    """A puppet that the hub has welcomed, and that says it is ready."""
     async with dial(url) as socket:
-        await socket.send(encode(Hello(agent=agent or who(), public_key=signer.public), signer))
-        welcome = decode(await asyncio.wait_for(socket.recv(), 5))
-        assert isinstance(welcome, Welcome), welcome
-        yield Puppet(socket, signer, Verifier(welcome.public_key))
+        one = await enter(socket, agent or who(), signer=signer or Signer(), **more)
+        await one.say(Status(state="ready"))
+        yield one
+
+
+def hello_to(said: str, signer: Signer, **changes: Any) -> str:
+    """A hello that answers the challenge, without a proof; signed by the signer whatever key it shows."""
+    asked = decode(said)
+    assert isinstance(asked, Challenge)
+    shake = AgentHandshake(who(), Credentials(signer=signer, hub=asked.public_key))
+    hello = decode(shake.answer(said)[0])
+    assert isinstance(hello, Hello)
+    return encode(replace(hello, **changes), signer)
 
 
 async def hung_up(socket: ClientConnection) -> int:
@@ -168,143 +210,17 @@ async def hung_up(socket: ClientConnection) -> int:
         return closed.rcvd.code if closed.rcvd else 1006
 
 
-async def refusal(socket: ClientConnection) -> str:
-    """The reason the hub gives before it hangs up."""
-    frame = decode(await asyncio.wait_for(socket.recv(), 5))
+async def refused(socket: ClientConnection, hub_key: str) -> Refused:
+    """What the hub says before it hangs up, signed with the key of its challenge."""
+    frame = decode(await asyncio.wait_for(socket.recv(), 5), Verifier(hub_key))
     assert isinstance(frame, Refused)
     await hung_up(socket)
-    return frame.reason
+    return frame
 
 
-@dataclass
-class Meeting:
-    """An agent at the door of a false hub."""
-
-    socket: ServerConnection
-    hello: Hello
-
-    async def hear(self) -> Frame:
-        """What the agent says next, its signature checked."""
-        return decode(await asyncio.wait_for(self.socket.recv(), 10), Verifier(self.hello.public_key))
-
-    async def silence(self, seconds: float = 0.3) -> None:
-        """The agent says nothing for so long."""
-        with contextlib.suppress(TimeoutError):
-            raise AssertionError(f"the agent said {await asyncio.wait_for(self.socket.recv(), seconds)!r}")
-
-
-@dataclass
-class FalseHub:
-    """A hub that says what a test has it say. `clock_s` is how far its clock is ahead."""
-
-    signer: Signer = field(default_factory=Signer)
-    clock_s: float = 0.0
-    welcomes: bool = True
-    url: str = ""
-    tokens: list[str] = field(default_factory=list)
-    _met: asyncio.Queue[Meeting] = field(default_factory=asyncio.Queue)
-
-    async def met(self) -> Meeting:
-        """The next agent that introduced itself and was welcomed."""
-        return await asyncio.wait_for(self._met.get(), 10)
-
-    def job(self, of: ProbeRequest, **changes: Any) -> Job:
-        """An honest job by this hub's clock."""
-        now = time.time() + self.clock_s
-        plain = {"id": secrets.token_hex(4), "nonce": secrets.token_hex(8), "issued": now, "expires": now + 60}
-        return Job(**{**plain, "audience": of.agent, "request": of, **changes})
-
-    async def receive(self, socket: ServerConnection) -> None:
-        """One agent's connection."""
-        assert socket.request is not None
-        self.tokens.append(socket.request.headers.get("Authorization", ""))
-        hello = decode(await socket.recv())
-        assert isinstance(hello, Hello)
-        if not self.welcomes:
-            await socket.send(encode(hello))
-            return
-        await socket.send(encode(Welcome(public_key=self.signer.public, now=time.time() + self.clock_s)))
-        self._met.put_nowait(Meeting(socket, hello))
-        await socket.wait_closed()
-
-
-@asynccontextmanager
-async def false_hub(tls: ssl.SSLContext | None = None, **more: Any) -> AsyncIterator[FalseHub]:
-    """Serve one."""
-    false = FalseHub(**more)
-    async with serve(false.receive, HOST, 0, ssl=tls, compression=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        false.url = f"{'wss' if tls else 'ws'}://{HOST}:{port}/agents/connect"
-        yield false
-
-
-def make_runner(folder: Path, name: str = "sh-vm", *, policy: str = POLICY, concurrent: int = 64) -> Runner:
-    """A runner that obeys a real policy file."""
-    path = folder / f"{name}-policy.yaml"
-    path.write_text(policy)
-    return Runner(name=name, context=load_policy(path).context({}), concurrent=concurrent)
-
-
-@asynccontextmanager
-async def agent_client(url: str, runner: Runner, agent: Agent | None = None, **more: Any) -> AsyncIterator[AgentClient]:
-    """A real agent in this process, stopped at the end."""
-    signer = more.pop("signer", None) or Signer()
-    client = AgentClient(
-        agent=agent or who(),
-        hub=HubAddress(url=url, token=more.pop("token", TOKEN), **more),
-        runner=runner,
-        signer=signer,
-    )
-    running = asyncio.create_task(client.run())
-    try:
-        yield client
-    finally:
-        client.stop.set()
-        await asyncio.wait_for(running, 15)
-
-
-@asynccontextmanager
-async def agent_process(
-    url: str, folder: Path, name: str = "sh-vm", *, policy: str = POLICY, options: Sequence[str] = (), **environ: str
-) -> AsyncIterator[AgentProcess]:
-    """A real `warroom agent` process; killed at the end if it still runs."""
-    (folder / "policy.yaml").write_text(policy)
-    words = ["--hub", url, "--name", name, "--region", "shanghai", "--vantage", "vm", "--state", str(folder / "state")]
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bot.cli", "agent", *words, "--policy", str(folder / "policy.yaml"), *options),
-        stderr=asyncio.subprocess.PIPE,
-        env=_environ({"WARROOM_AGENT_TOKEN": TOKEN, **environ}),
-    )
-    try:
-        yield AgentProcess(process)
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.communicate()
-
-
-def _environ(more: Mapping[str, str]) -> dict[str, str]:
-    kept = {k: v for k, v in os.environ.items() if not k.startswith("WARROOM_")}
-    return {**kept, **{k: v for k, v in more.items() if v}}
-
-
-@dataclass
-class AgentProcess:
-    """A running `warroom agent`."""
-
-    process: asyncio.subprocess.Process
-
-    async def says(self, words: str, within_s: float = 15.0) -> str:
-        """The next line on stderr that holds these words."""
-        assert self.process.stderr is not None
-        async with asyncio.timeout(within_s):
-            async for line in self.process.stderr:
-                if words in line.decode():
-                    return line.decode()
-        raise AssertionError(f"the agent ended without saying {words!r}")
-
-    async def ends(self, within_s: float = 15.0) -> tuple[int, str]:
-        """Its exit status and what it still said."""
-        _, said = await asyncio.wait_for(self.process.communicate(), within_s)
-        assert self.process.returncode is not None
-        return self.process.returncode, said.decode()
+async def challenged(socket: ClientConnection) -> tuple[str, str]:
+    """(the hub's challenge as it came, its public key)."""
+    text = str(await asyncio.wait_for(socket.recv(), 5))
+    frame = decode(text)
+    assert isinstance(frame, Challenge)
+    return text, frame.public_key

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Outcome, ProbeRequest
+from bot.domain.text import legible
 from bot.wire.details import believable
-from bot.wire.frames import Frame, Hello, Job, Refused, Result, Status, Welcome
+from bot.wire.frames import Beat, Challenge, Frame, Hello, Job, Refused, Result, Status, Welcome
 
 numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 
@@ -17,6 +18,11 @@ numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
 def text(limit: int) -> st.SearchStrategy[str]:
     """Any text of at most `limit` characters."""
     return st.text(max_size=limit)
+
+
+def line(limit: int) -> st.SearchStrategy[str]:
+    """Text of one line that may be shown anywhere."""
+    return text(limit).map(lambda found: legible(found).replace("\n", " "))
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(
@@ -34,16 +40,16 @@ hostile_json: st.SearchStrategy[Any] = st.recursive(
 
 agents = st.builds(
     Agent,
-    name=text(80),
-    region=text(80),
-    vantage=text(40),
-    env=text(40),
-    vpc=text(80),
-    cluster=text(80),
-    state=text(20),
-    version=text(40),
-    kinds=st.lists(text(40), max_size=4).map(tuple),
-    resolvers=st.dictionaries(text(20), st.lists(text(80), max_size=3).map(tuple), max_size=3),
+    name=line(80),
+    region=line(80),
+    vantage=line(40),
+    env=line(40),
+    vpc=line(80),
+    cluster=line(80),
+    state=line(20),
+    version=line(40),
+    kinds=st.lists(line(40), max_size=4).map(tuple),
+    resolvers=st.dictionaries(line(20), st.lists(line(80), max_size=3).map(tuple), max_size=3),
     last_seen=st.none(),
     lag_ms=st.none(),
 )
@@ -65,14 +71,26 @@ outcomes = st.builds(
     failure=st.none() | st.sampled_from(Failure),
     fault_of=st.none() | st.sampled_from(FaultOf),
     success_rate=st.none() | st.floats(min_value=0, max_value=1),
-    timings_ms=st.dictionaries(text(40), numbers, max_size=4),
+    timings_ms=st.dictionaries(line(40), numbers, max_size=4),
     detail=json_objects.map(believable),
 )
 protocols = st.integers(min_value=0, max_value=2**31)
 frames: st.SearchStrategy[Frame] = st.one_of(
-    st.builds(Hello, agent=agents, public_key=text(200), protocol=protocols),
-    st.builds(Welcome, public_key=text(200), now=numbers, protocol=protocols),
-    st.builds(Refused, reason=text(300)),
+    st.builds(Challenge, public_key=text(200), ephemeral=text(200), nonce=text(200), now=numbers, protocol=protocols),
+    st.builds(
+        Hello,
+        agent=agents,
+        public_key=text(200),
+        ephemeral=text(200),
+        nonce=text(200),
+        hub=text(200),
+        challenge=text(200),
+        token_id=text(200),
+        proof=text(200),
+        protocol=protocols,
+    ),
+    st.builds(Welcome, now=numbers, proof=text(200)),
+    st.builds(Refused, reason=text(300), final=st.booleans()),
     st.builds(
         Job,
         id=text(200),
@@ -82,6 +100,22 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         expires=numbers,
         request=requests,
     ),
-    st.builds(Result, job=text(200), nonce=text(200), outcome=outcomes, at=numbers, took_ms=numbers, lag_ms=numbers),
-    st.builds(Status, state=text(20), lag_ms=numbers),
+    st.builds(
+        Result,
+        job=text(200),
+        nonce=text(200),
+        outcome=outcomes,
+        at=numbers,
+        took_ms=numbers,
+        lag_ms=numbers,
+        clock_ms=numbers,
+    ),
+    st.builds(
+        Status,
+        state=text(20),
+        lag_ms=numbers,
+        clock_ms=numbers,
+        lacks=st.lists(text(300).map(legible), max_size=4).map(tuple),
+    ),
+    st.builds(Beat, now=numbers),
 )

@@ -33,6 +33,8 @@ JUNK: list[Any] = [
     -1,
     1e308,
     10**30,
+    10**400,
+    float("nan"),
     float("inf"),
     "\ud800<b>",
     [],

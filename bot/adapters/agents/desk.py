@@ -67,7 +67,7 @@ class AgentDesk:
         self, requests: Sequence[ProbeRequest], *, deadline_s: float, late_s: float = 0.0
     ) -> AsyncIterator[Observation]:
         """See `bot.app.ports.AgentTransport.ask`."""
-        question = Question(requests)
+        question = Question(requests, late=late_s > 0)
         began = time.monotonic()
         try:
             await self._issue(requests, question)

@@ -7,9 +7,9 @@ import contextlib
 import logging
 import secrets
 import ssl
+import time
 from dataclasses import dataclass, field
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
@@ -23,6 +23,7 @@ from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subje
 log = logging.getLogger("warroom.hub")
 
 RETRY_S = 2.0
+CLOSE_WITHIN_S = 1.0
 INBOX = 1024
 """Texts that may wait for a link to be read."""
 
@@ -44,7 +45,7 @@ class NatsHub:
         self._desk = desk
         self._address = address
         self._subjects = address.subjects
-        self._id = secrets.token_hex(8)
+        self._id = ""
         self._links: dict[str, _Link] = {}
         self._talks: set[asyncio.Task[None]] = set()
         self.connected = asyncio.Event()
@@ -62,42 +63,62 @@ class NatsHub:
             log.info("agents may come by NATS %s", where)
             try:
                 await self._serve(client)
+            except (OSError, NatsError, TimeoutError) as exc:
+                log.warning("NATS %s: %s", where, str(exc) or type(exc).__name__)
             finally:
                 await self._leave(client)
 
     async def _connect(self) -> Client:
-        """A client that reconnects by itself for ever."""
+        """A client that does not reconnect by itself. Raises OSError, NatsError, TimeoutError.
+
+        It would wait for ever for the end of a connection whose TLS handshake failed.
+        """
         address = self._address
+        client = Client()
+        dialling = True
 
         async def failed(exc: Exception) -> None:
-            log.warning("NATS: %s", str(exc) or type(exc).__name__)
+            if dialling:
+                raise exc
+            log.warning("NATS %s: %s", address.server.url, str(exc) or type(exc).__name__)
 
-        return await nats.connect(
-            servers=[address.server.url],
-            name="warroom hub",
-            tls=address.tls,
-            connect_timeout=3,
-            reconnect_time_wait=1,
-            max_reconnect_attempts=-1,
-            ping_interval=10,
-            error_cb=failed,
-            **address.login.options(),
-        )
+        try:
+            await client.connect(
+                servers=[address.server.url],
+                name="warroom hub",
+                tls=address.tls,
+                allow_reconnect=False,
+                connect_timeout=3,
+                ping_interval=10,
+                error_cb=failed,
+                **address.login.options(),
+            )
+        except BaseException:
+            dialling = False
+            await _close(client)
+            raise
+        dialling = False
+        return client
 
     async def _serve(self, client: Client) -> None:
         async def knocked(message: Msg) -> None:
             self._knocked(client, message)
 
+        # A new name each time: agents knock at a hub they do not know, and not at one they believe to talk to.
+        self._id = secrets.token_hex(8)
         await client.subscribe(self._subjects.links(self._id), cb=self._heard)
         await client.subscribe(self._subjects.knock_at(self._id), cb=knocked)
         await client.subscribe(self._subjects.knock, cb=knocked)
         await client.flush()
         self.connected.set()
-        while not client.is_closed:
+        announced = -ANNOUNCE_S
+        while client.is_connected:
             # Agents that do not talk to this hub yet knock when they hear this.
-            if client.is_connected:
+            if time.monotonic() - announced >= ANNOUNCE_S:
+                announced = time.monotonic()
                 await client.publish(self._subjects.hubs, self._id.encode())
-            await asyncio.sleep(ANNOUNCE_S)
+            await asyncio.sleep(0.2)
+        log.warning("NATS %s: the connection broke", self._address.server.url)
 
     def _knocked(self, client: Client, message: Msg) -> None:
         inbox = message.data.decode("ascii", "replace")
@@ -128,7 +149,12 @@ class NatsHub:
         await asyncio.gather(*self._talks, return_exceptions=True)
         with contextlib.suppress(OSError, NatsError, TimeoutError, asyncio.CancelledError):
             await client.flush(1)
-        with contextlib.suppress(OSError, NatsError, TimeoutError):
+        await _close(client)
+
+
+async def _close(client: Client) -> None:
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(CLOSE_WITHIN_S):
             await client.close()
 
 

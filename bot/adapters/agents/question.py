@@ -14,11 +14,14 @@ from bot.probes.table import check
 class Question:
     """Requests by their place in the call, for two of them may be equal.
 
+    `late`: whether an answer is wanted that comes after the request was given up.
+
     Answers wake the asker once for all that came in one turn of the loop, and one timer serves the whole call: with
     a thousand agents a queue and a timer for each would cost more than the network.
     """
 
-    def __init__(self, requests: Sequence[ProbeRequest]) -> None:
+    def __init__(self, requests: Sequence[ProbeRequest], *, late: bool = False) -> None:
+        self._late = late
         self._unanswered = dict(enumerate(requests))
         self._out = len(requests)
         self._in: deque[tuple[int, Observation]] = deque()
@@ -50,8 +53,9 @@ class Question:
     async def first(self, seconds: float) -> AsyncIterator[Observation]:
         """What comes in until every request has something, or for so long; what is in is handed out however late."""
         async for index, seen in self._coming(seconds, lambda: bool(self._unanswered)):
-            self._unanswered.pop(index, None)
-            yield seen
+            given_up = self._unanswered.pop(index, None) is None
+            if not given_up or (self._late and seen.failure is not Failure.AGENT_LOST):
+                yield seen
 
     async def late(self, seconds: float) -> AsyncIterator[Observation]:
         """What comes in after that, until nothing is out or for so long."""

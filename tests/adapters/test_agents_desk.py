@@ -1,49 +1,58 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from bot.adapters.agent_hub import AgentHub
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
 
-from bot.adapters import agent_hub
+from bot.adapters.agents import AgentDesk, desk, seat
+from bot.adapters.agents.link import BUSY, POLICY_CLOSED
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Observation, Outcome, ProbeRequest
-from bot.wire.frames import MAX_FRAME, MAX_LIFE_S, REPLACED, Frame, Hello, Job, Refused, Result, Status, decode, encode
+from bot.testing import TokenDoor
+from bot.wire.codec import body_of, encode
+from bot.wire.frames import MAX_FRAME, MAX_LIFE_S, Hello, Job, Refused, Result, Status
+from bot.wire.handshake import AgentHandshake, Credentials
+from bot.wire.session import Session
 from bot.wire.signing import Signer
 from tests.wire.peers import (
     TOKEN,
     Puppet,
     answers,
+    challenged,
     dial,
+    enter,
+    hello_to,
     hub,
     hung_up,
     puppet,
-    refusal,
+    refused,
     request,
     result,
     served,
+    state_of,
     until,
     who,
 )
 
+Agents = Puppet[ClientConnection]
 SECRET = Outcome(ok=True, detail={"from": "the agent itself"})
 
 
 @pytest.fixture
-def the_hub() -> AgentHub:
+def the_hub() -> AgentDesk:
     return hub()
 
 
 @pytest.fixture
-async def url(the_hub: AgentHub) -> AsyncIterator[str]:
+async def url(the_hub: AgentDesk) -> AsyncIterator[str]:
     async with served(the_hub) as url:
         yield url
 
@@ -51,7 +60,7 @@ async def url(the_hub: AgentHub) -> AsyncIterator[str]:
 class Asking:
     """A question that is out while the test goes on."""
 
-    def __init__(self, of: AgentHub, *requests: ProbeRequest, deadline_s: float = 5.0) -> None:
+    def __init__(self, of: AgentDesk, *requests: ProbeRequest, deadline_s: float = 5.0) -> None:
         self._task = asyncio.create_task(answers(of, *requests, deadline_s=deadline_s))
 
     @property
@@ -66,60 +75,95 @@ class Asking:
         return observation
 
 
-def state_of(of: AgentHub, name: str = "sh-vm") -> str:
-    return next((a.state for a in of.agents() if a.name == name), "unknown")
-
-
-async def introduce(url: str, *frames: Frame | str | bytes, signer: Signer) -> str:
-    """Say these instead of a proper hello; the hub's reason for not having it."""
+async def introduce(url: str, first: str | bytes | None = None, **changes: Any) -> Refused:
+    """Say this, or a hello so changed, instead of a proper one; how the hub refuses it."""
     async with dial(url) as socket:
-        for frame in frames:
-            await socket.send(frame if isinstance(frame, (str, bytes)) else encode(frame, signer))
-        return await refusal(socket)
+        challenge, key = await challenged(socket)
+        await socket.send(hello_to(challenge, Signer(), **changes) if first is None else first)
+        return await refused(socket, key)
+
+
+async def knock(url: str, *, token: str = TOKEN) -> Refused:
+    """Introduce an agent properly, with this token and a key nobody knows; how the hub refuses it."""
+    signer = Signer()
+    async with dial(url) as socket:
+        challenge, key = await challenged(socket)
+        shake = AgentHandshake(who(), Credentials(signer=signer, token=token, hub=key))
+        await socket.send(shake.answer(challenge)[0])
+        return await refused(socket, key)
 
 
 # --- who may come in -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("shown", ["", "wrong", TOKEN + "x", TOKEN[:-1], "é"])
-async def test_a_wrong_token_is_refused_in_the_handshake_and_never_logged(
+async def test_a_wrong_token_is_refused_for_good_and_never_logged(
     url: str, shown: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with pytest.raises(InvalidStatus) as caught:
-        async with dial(url, shown):
-            pass
-    assert caught.value.response.status_code in (401, 403)
+    said = await knock(url, token=shown)
+    assert said.final
+    assert "wrong token" in said.reason
     assert "wrong token" in caplog.text
     assert not shown or shown not in caplog.text.replace("wrong token", "")
+    assert TOKEN not in caplog.text
 
 
-async def test_a_hub_without_a_token_lets_nobody_in() -> None:
+async def test_a_hub_without_a_token_lets_nobody_new_in() -> None:
     async with served(hub(token="")) as url:
         for shown in ("", TOKEN):
-            with pytest.raises(InvalidStatus):
-                async with dial(url, shown):
-                    pass
+            assert "wrong token" in (await knock(url, token=shown)).reason
 
 
-async def test_an_agent_is_known_by_what_its_hello_says(the_hub: AgentHub, url: str) -> None:
+async def test_an_agent_that_is_known_by_its_key_needs_no_token(url: str, the_hub: AgentDesk) -> None:
+    signer = Signer()
+    async with puppet(url, signer=signer) as first:
+        asking = Asking(the_hub, request())
+        await first.answer(await first.job())
+        await asking.one()
+    await until(lambda: state_of(the_hub) == "lost")
+    async with dial(url) as socket:
+        _, key = await challenged(socket)
+    async with puppet(url, signer=signer, token="", hub=key):
+        await until(lambda: state_of(the_hub) == "ready")
+
+
+async def test_an_agent_is_known_by_what_its_hello_says(the_hub: AgentDesk, url: str) -> None:
     agent = who(env="prod", cluster="tke", version="0.1.0", kinds=("dns", "tcp"), resolvers={"vpc": ("10.0.0.2:53",)})
-    async with puppet(url, replace(agent, state="lost", name=" sh-vm ")):
+    claimed = replace(agent, state="lost", name=" sh-vm ", lag_ms=1.0, clock_ms=1.0, lacks=("x",))
+    async with puppet(url, claimed):
+        await until(lambda: state_of(the_hub) == "ready")
         (seen,) = the_hub.agents()
         assert seen.last_seen is not None
         assert datetime.now(UTC) - seen.last_seen < timedelta(seconds=5)
-        assert replace(seen, last_seen=None) == agent
+        assert replace(seen, last_seen=None) == replace(agent, lag_ms=0.0, clock_ms=0.0)
 
 
-async def test_a_hello_proves_that_the_agent_holds_the_key_it_shows(the_hub: AgentHub, url: str) -> None:
-    hello = Hello(agent=who(), public_key=Signer().public)
-    assert "does not verify" in await introduce(url, hello, signer=Signer())
+async def test_an_agent_is_starting_until_it_says_it_is_ready_and_what_it_lacks(the_hub: AgentDesk, url: str) -> None:
+    async with dial(url) as socket:
+        agent = await enter(socket, who(), signer=Signer())
+        assert state_of(the_hub) == "starting"
+        await agent.say(Status(state="ready", lag_ms=1.5, clock_ms=-40.0, lacks=("ping: no capability",)))
+        await until(lambda: state_of(the_hub) == "ready")
+        (seen,) = the_hub.agents()
+        assert (seen.lag_ms, seen.clock_ms, seen.lacks) == (1.5, -40.0, ("ping: no capability",))
+        await agent.say(Status(state="draining"))
+        await until(lambda: state_of(the_hub) == "draining")
+        assert the_hub.agents()[0].lacks == ("ping: no capability",)
+
+
+async def test_a_hello_proves_that_the_agent_holds_the_key_it_shows(the_hub: AgentDesk, url: str) -> None:
+    said = await introduce(url, public_key=Signer().public)
+    assert "does not verify" in said.reason
+    assert said.final
     assert the_hub.agents() == []
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"protocol": 2}, "speaks protocol 2, this hub 1"),
+        ({"protocol": 3}, "speaks protocol 3, this hub 2"),
+        ({"hub": Signer().public}, "answers another challenge"),
+        ({"challenge": "0" * 32}, "answers another challenge"),
         ({"public_key": "AAAA"}, "32 bytes of base64"),
         ({"agent": who(" ")}, "needs a name"),
         ({"agent": who(region="")}, "needs a name, a region and a vantage point"),
@@ -127,18 +171,16 @@ async def test_a_hello_proves_that_the_agent_holds_the_key_it_shows(the_hub: Age
     ],
 )
 async def test_a_hello_that_will_not_do_is_refused_with_the_reason(
-    the_hub: AgentHub, url: str, change: dict[str, Any], reason: str
+    the_hub: AgentDesk, url: str, change: dict[str, Any], reason: str
 ) -> None:
-    signer = Signer()
-    hello = Hello(**{"agent": who(), "public_key": signer.public, **change})
-    assert reason in await introduce(url, hello, signer=signer)
+    assert reason in (await introduce(url, **change)).reason
     assert the_hub.agents() == []
 
 
 @pytest.mark.parametrize(
     ("first", "reason"),
     [
-        (Status(state="ready"), "first frame must be a hello"),
+        (encode(Status(state="ready"), Signer()), "first frame must be a hello"),
         ("GET / HTTP/1.1", "malformed"),
         ("[" * 200_000, "malformed"),
         ("x" * (MAX_FRAME + 1), "at most"),
@@ -147,9 +189,9 @@ async def test_a_hello_that_will_not_do_is_refused_with_the_reason(
     ids=["another frame", "no frame", "deep", "oversize", "binary"],
 )
 async def test_whatever_else_is_said_first_is_refused(
-    the_hub: AgentHub, url: str, first: Any, reason: str, caplog: pytest.LogCaptureFixture
+    the_hub: AgentDesk, url: str, first: Any, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert reason in await introduce(url, first, signer=Signer())
+    assert reason in (await introduce(url, first)).reason
     assert the_hub.agents() == []
     assert "Traceback" not in caplog.text
 
@@ -157,37 +199,72 @@ async def test_whatever_else_is_said_first_is_refused(
 async def test_one_who_says_nothing_is_hung_up_on_but_not_refused_for_good(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_hub, "HELLO_WITHIN_S", 0.2)
+    monkeypatch.setattr(desk, "HELLO_WITHIN_S", 0.2)
     async with dial(url) as socket:
-        assert await hung_up(socket) == agent_hub.POLICY_CLOSED
+        await challenged(socket)
+        with pytest.raises(ConnectionClosed) as closed:
+            await socket.recv()
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == POLICY_CLOSED
 
 
-async def test_another_key_may_not_take_the_name_of_an_agent_that_is_here(the_hub: AgentHub, url: str) -> None:
-    thief = Signer()
+async def test_of_too_many_who_introduce_themselves_at_once_the_last_are_asked_to_come_again(
+    the_hub: AgentDesk, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk, "KNOCKING", 2)
+    async with dial(url) as one, dial(url) as two:
+        await challenged(one)
+        await challenged(two)
+        async with dial(url) as three:
+            assert await hung_up(three) == BUSY
+        await one.close()
+        await two.close()
+    async with puppet(url):
+        await until(lambda: state_of(the_hub) == "ready")
+
+
+async def test_another_key_may_not_take_the_name_of_an_agent_that_is_here(the_hub: AgentDesk, url: str) -> None:
     async with puppet(url) as honest:
-        hello = Hello(agent=who(), public_key=thief.public)
-        assert "'sh-vm' with another key is connected; choose another --name" in await introduce(
-            url, hello, signer=thief
-        )
+        said = await knock(url)
+        assert "'sh-vm' with another key is connected; choose another --name" in said.reason
+        assert said.final
         asking = Asking(the_hub, request())
         await honest.answer(await honest.job(), SECRET)
         assert (await asking.one()).detail == SECRET.detail
 
 
-async def test_of_two_keys_that_want_a_name_at_the_same_moment_one_gets_it(the_hub: AgentHub, url: str) -> None:
-    async def come(signer: Signer) -> Frame:
-        async with dial(url) as socket:
-            await socket.send(encode(Hello(agent=who(), public_key=signer.public), signer))
-            frame: Frame = decode(await socket.recv())
-            await asyncio.sleep(0.5)
-            return frame
+async def test_of_four_keys_that_want_a_name_at_the_same_moment_one_gets_it() -> None:
+    slow_door = SlowDoor(TOKEN)
+    the_hub = hub(door=slow_door)
 
-    came = await asyncio.gather(*(come(Signer()) for _ in range(4)))
-    assert sorted(isinstance(frame, Refused) for frame in came) == [False, True, True, True]
+    async def come(url: str) -> str:
+        try:
+            async with puppet(url):
+                await asyncio.sleep(0.5)
+                return "in"
+        except AssertionError as refusal:
+            return str(refusal)
+
+    async with served(the_hub) as url:
+        came = sorted(await asyncio.gather(*(come(url) for _ in range(4))))
+    assert came[0] == "in"
+    assert all("choose another --name" in one for one in came[1:])
+    assert slow_door.asked == 4
+
+
+class SlowDoor(TokenDoor):
+    """A door whose database takes its time."""
+
+    asked = 0
+
+    async def admit(self, hello: Hello, proven: Callable[[str], bool]) -> str:
+        self.asked += 1
+        await asyncio.sleep(0.1)
+        return await super().admit(hello, proven)
 
 
 async def test_the_same_agent_coming_back_replaces_its_link_and_what_was_out_is_lost_at_once(
-    the_hub: AgentHub, url: str
+    the_hub: AgentDesk, url: str
 ) -> None:
     signer = Signer()
     async with puppet(url, signer=signer) as old:
@@ -196,8 +273,12 @@ async def test_the_same_agent_coming_back_replaces_its_link_and_what_was_out_is_
         async with puppet(url, signer=signer) as new:
             lost = await asyncio.wait_for(asking.one(), 1)
             assert (lost.failure, lost.fault_of) == (Failure.AGENT_LOST, FaultOf.AGENT)
-            assert await hung_up(old.socket) == REPLACED
-            assert state_of(the_hub) == "ready"
+            told = old.session.open(str(await old.socket.recv()))
+            assert isinstance(told, Refused)
+            assert told.final
+            assert "another process with this --name" in told.reason
+            assert await hung_up(old.socket) == POLICY_CLOSED
+            await until(lambda: state_of(the_hub) == "ready")
             again = Asking(the_hub, request())
             await new.answer(await new.job())
             assert (await again.one()).ok
@@ -209,16 +290,17 @@ async def test_agents_of_an_earlier_run_are_lost_until_they_come_back_and_can_be
     assert {a.name: a.state for a in the_hub.agents()} == {"sh-vm": "lost", "gone": "lost"}
     async with served(the_hub) as url:
         async with puppet(url):
-            assert (state_of(the_hub), len(changes)) == ("ready", 1)
+            await until(lambda: state_of(the_hub) == "ready")
+            assert len(changes) == 2
             assert not the_hub.forget("sh-vm")
             assert the_hub.forget("gone")
             assert not the_hub.forget("gone")
         await until(lambda: state_of(the_hub) == "lost")
     assert [a.name for a in the_hub.agents()] == ["sh-vm"]
-    assert len(changes) == 3
+    assert len(changes) == 4
 
 
-async def test_columns_keep_their_order_by_region_and_vpc_with_the_outside_last(the_hub: AgentHub, url: str) -> None:
+async def test_columns_keep_their_order_by_region_and_vpc_with_the_outside_last(the_hub: AgentDesk, url: str) -> None:
     async with (
         puppet(url, who("a-office", region="hq", vantage="outside", vpc="")),
         puppet(url, who("z", region="shanghai", vpc="shanghai")),
@@ -231,7 +313,7 @@ async def test_columns_keep_their_order_by_region_and_vpc_with_the_outside_last(
 # --- what goes out ---------------------------------------------------------------------------------------------
 
 
-async def test_a_job_is_signed_addressed_once_only_and_short_lived(the_hub: AgentHub, url: str) -> None:
+async def test_a_job_is_sealed_addressed_once_only_and_short_lived(the_hub: AgentDesk, url: str) -> None:
     asked = request(params={"address": "10.0.0.1", "port": 3306}, why="控制组")
     async with puppet(url) as agent:
         asking = Asking(the_hub, asked, asked)
@@ -246,11 +328,11 @@ async def test_a_job_is_signed_addressed_once_only_and_short_lived(the_hub: Agen
         await asking.all()
 
 
-async def test_a_job_that_cannot_travel_is_said_so_and_costs_the_agent_nothing(the_hub: AgentHub, url: str) -> None:
+async def test_a_job_that_cannot_travel_is_said_so_and_costs_the_agent_nothing(the_hub: AgentDesk, url: str) -> None:
     async with puppet(url) as agent:
-        big = request(params={"body": "x" * MAX_FRAME})
-        odd = request(params={"rate": float("nan")})
-        for seen in await answers(the_hub, big, odd, deadline_s=3):
+        big, odd = request(why="x" * MAX_FRAME), request(timeout_s=float("nan"))
+        wrong, unknown = request(params={"rate": "fast"}), request(kind="shell")
+        for seen in await answers(the_hub, big, odd, wrong, unknown, deadline_s=3):
             assert (seen.failure, seen.fault_of) == (Failure.UNSUPPORTED, FaultOf.AGENT)
             assert "cannot be sent" in seen.detail["reason"]
         asking = Asking(the_hub, request())
@@ -261,7 +343,7 @@ async def test_a_job_that_cannot_travel_is_said_so_and_costs_the_agent_nothing(t
 # --- what is believed -------------------------------------------------------------------------------------------
 
 
-async def lie(agent: Puppet, job: Job, what: str, other: Puppet) -> None:
+async def lie(agent: Agents, job: Job, what: str, other: Agents) -> None:  # noqa: C901 - one case for each lie
     outcome = Outcome(ok=True, detail={"lie": what})
     match what:
         case "a job never issued":
@@ -270,10 +352,15 @@ async def lie(agent: Puppet, job: Job, what: str, other: Puppet) -> None:
             await agent.say(result(job, nonce="0" * 32, outcome=outcome))
         case "another agent":
             await other.say(result(job, outcome=outcome))
-        case "another key":
-            await agent.answer(job, outcome, signer=Signer())
-        case "no signature":
-            await agent.socket.send(encode(result(job, outcome=outcome)))
+        case "another session":
+            stranger = Session(outbound=b"s" * 32, inbound=b"s" * 32)
+            await agent.socket.send(stranger.seal(result(job, outcome=outcome)))
+        case "no seal":
+            await agent.socket.send(body_of(result(job, outcome=outcome)))
+        case "a signature instead":
+            await agent.socket.send(encode(result(job, outcome=outcome), Signer()))
+        case "what another agent sealed":
+            await agent.socket.send(other.session.seal(result(job, outcome=outcome)))
         case "another frame":
             await agent.say(job)
         case "noise":
@@ -283,7 +370,7 @@ async def lie(agent: Puppet, job: Job, what: str, other: Puppet) -> None:
         case "a rate beyond 1":
             await agent.say(result(job, outcome=replace(outcome, success_rate=7.0)))
         case "a big frame":
-            await agent.socket.send(json.dumps({"body": "x" * MAX_FRAME}))
+            await agent.socket.send("1 x " + "x" * MAX_FRAME)
 
 
 @pytest.mark.parametrize(
@@ -292,8 +379,10 @@ async def lie(agent: Puppet, job: Job, what: str, other: Puppet) -> None:
         "a job never issued",
         "a wrong nonce",
         "another agent",
-        "another key",
-        "no signature",
+        "another session",
+        "no seal",
+        "a signature instead",
+        "what another agent sealed",
         "another frame",
         "noise",
         "binary noise",
@@ -302,7 +391,7 @@ async def lie(agent: Puppet, job: Job, what: str, other: Puppet) -> None:
     ],
 )
 async def test_a_lie_is_not_believed_and_the_truth_still_is(
-    the_hub: AgentHub, url: str, what: str, caplog: pytest.LogCaptureFixture
+    the_hub: AgentDesk, url: str, what: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with puppet(url) as agent, puppet(url, who("sh-pod")) as other:
         asking = Asking(the_hub, request())
@@ -314,7 +403,7 @@ async def test_a_lie_is_not_believed_and_the_truth_still_is(
         assert (await asking.one()).detail == SECRET.detail
 
 
-async def test_a_result_counts_once(the_hub: AgentHub, url: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_result_counts_once(the_hub: AgentDesk, url: str, caplog: pytest.LogCaptureFixture) -> None:
     async with puppet(url) as agent:
         asking = Asking(the_hub, request(probe="one"), request(probe="two"))
         jobs = [await agent.job(), await agent.job()]
@@ -327,7 +416,7 @@ async def test_a_result_counts_once(the_hub: AgentHub, url: str, caplog: pytest.
 
 
 async def test_a_result_after_the_deadline_is_not_believed(
-    the_hub: AgentHub, url: str, caplog: pytest.LogCaptureFixture
+    the_hub: AgentDesk, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with puppet(url) as agent:
         asking = Asking(the_hub, request(), deadline_s=0.2)
@@ -337,7 +426,9 @@ async def test_a_result_after_the_deadline_is_not_believed(
         await until(lambda: "that is not out" in caplog.text)
 
 
-async def test_where_an_observation_lies_is_what_was_asked_not_what_the_agent_says(the_hub: AgentHub, url: str) -> None:
+async def test_where_an_observation_lies_is_what_was_asked_not_what_the_agent_says(
+    the_hub: AgentDesk, url: str
+) -> None:
     async with puppet(url) as agent:
         asking = Asking(the_hub, request(probe="tcp/api", target="api"))
         job = await agent.job()
@@ -347,7 +438,7 @@ async def test_where_an_observation_lies_is_what_was_asked_not_what_the_agent_sa
 
 
 @pytest.mark.parametrize("at", [-1e300, 1e300, 4e14])
-async def test_a_clock_beyond_all_bounds_is_replaced_by_ours(the_hub: AgentHub, url: str, at: float) -> None:
+async def test_a_clock_beyond_all_bounds_is_replaced_by_ours(the_hub: AgentDesk, url: str, at: float) -> None:
     async with puppet(url) as agent:
         asking = Asking(the_hub, request())
         await agent.say(result(await agent.job(), at=at))
@@ -356,7 +447,7 @@ async def test_a_clock_beyond_all_bounds_is_replaced_by_ours(the_hub: AgentHub, 
     assert abs(datetime.now(UTC) - seen.at) < timedelta(seconds=10)
 
 
-async def test_a_frame_beyond_all_bounds_ends_the_connection(the_hub: AgentHub, url: str) -> None:
+async def test_a_frame_beyond_all_bounds_ends_the_connection(the_hub: AgentDesk, url: str) -> None:
     async with puppet(url) as agent:
         await agent.socket.send("x" * (3 * MAX_FRAME))
         await hung_up(agent.socket)
@@ -366,7 +457,7 @@ async def test_a_frame_beyond_all_bounds_ends_the_connection(the_hub: AgentHub, 
 # --- agents in trouble -------------------------------------------------------------------------------------------
 
 
-async def test_an_agent_that_vanishes_is_lost_at_once_with_all_that_was_out(the_hub: AgentHub, url: str) -> None:
+async def test_an_agent_that_vanishes_is_lost_at_once_with_all_that_was_out(the_hub: AgentDesk, url: str) -> None:
     async with puppet(url) as agent, puppet(url, who("sh-pod")) as other:
         asking = Asking(the_hub, request(), request(), request("sh-pod"), deadline_s=60)
         await agent.job()
@@ -385,20 +476,20 @@ async def test_an_agent_that_vanishes_is_lost_at_once_with_all_that_was_out(the_
 
 
 async def test_a_silent_agent_is_given_up_at_the_probes_own_limit_and_stays_connected(
-    the_hub: AgentHub, url: str
+    the_hub: AgentDesk, url: str
 ) -> None:
     async with puppet(url) as agent:
         began = time.monotonic()
         asking = Asking(the_hub, request(timeout_s=0.1), deadline_s=30)
         await agent.job()
         seen = await asking.one()
-        assert agent_hub.GRACE_S <= time.monotonic() - began < agent_hub.GRACE_S + 1
+        assert seat.GRACE_S <= time.monotonic() - began < seat.GRACE_S + 1
         assert (seen.failure, seen.fault_of) == (Failure.AGENT_LOST, FaultOf.AGENT)
         assert "no answer within" in seen.detail["reason"]
         assert state_of(the_hub) == "ready"
 
 
-async def test_a_slow_agent_holds_nobody_else_up(the_hub: AgentHub, url: str) -> None:
+async def test_a_slow_agent_holds_nobody_else_up(the_hub: AgentDesk, url: str) -> None:
     async with puppet(url) as slow, puppet(url, who("sh-pod")) as quick:
         stream = the_hub.ask([request(), request("sh-pod")], deadline_s=10)
         first = asyncio.ensure_future(anext(stream))
@@ -411,13 +502,13 @@ async def test_a_slow_agent_holds_nobody_else_up(the_hub: AgentHub, url: str) ->
 
 
 async def test_an_agent_that_does_not_read_is_given_up_and_may_come_back(
-    the_hub: AgentHub, url: str, monkeypatch: pytest.MonkeyPatch
+    the_hub: AgentDesk, url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(agent_hub, "SEND_WITHIN_S", 0.3)
+    monkeypatch.setattr(seat, "SEND_WITHIN_S", 0.3)
     signer = Signer()
     async with puppet(url, signer=signer) as stuck:
         stuck.socket.transport.pause_reading()
-        jobs = [request(params={"body": "x" * 200_000}, timeout_s=60) for _ in range(60)]
+        jobs = [request(why="x" * 200_000, timeout_s=60) for _ in range(60)]
         seen = await answers(the_hub, *jobs, deadline_s=5)
         assert {o.failure for o in seen} == {Failure.AGENT_LOST}
         assert state_of(the_hub) == "lost"
@@ -429,7 +520,7 @@ async def test_an_agent_that_does_not_read_is_given_up_and_may_come_back(
             assert (await asking.one()).ok
 
 
-async def test_an_agent_that_drains_says_so(the_hub: AgentHub, url: str) -> None:
+async def test_an_agent_that_drains_says_so(the_hub: AgentDesk, url: str) -> None:
     async with puppet(url) as agent:
         asking = Asking(the_hub, request())
         job = await agent.job()
@@ -440,7 +531,7 @@ async def test_an_agent_that_drains_says_so(the_hub: AgentHub, url: str) -> None
         assert state_of(the_hub) == "draining"
 
 
-async def test_how_late_the_agents_loop_runs_is_kept_with_the_agent(the_hub: AgentHub, url: str) -> None:
+async def test_how_late_the_agents_loop_runs_is_kept_with_the_agent(the_hub: AgentDesk, url: str) -> None:
     async with puppet(url) as agent:
         asking = Asking(the_hub, request())
         await agent.say(result(await agent.job(), lag_ms=41.5))
@@ -449,7 +540,7 @@ async def test_how_late_the_agents_loop_runs_is_kept_with_the_agent(the_hub: Age
 
 
 async def test_a_hub_logs_who_came_and_went_and_why(
-    the_hub: AgentHub, url: str, caplog: pytest.LogCaptureFixture
+    the_hub: AgentDesk, url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "warroom.hub")
     async with puppet(url):
