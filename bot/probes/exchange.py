@@ -20,8 +20,8 @@ from bot.probes.base import ProbeContext
 from bot.probes.classify import CAUGHT, Classified, Closed, classify
 from bot.probes.http_message import Whole
 from bot.probes.params import Reader, Url
+from bot.probes.stopwatch import Stopwatch
 from bot.probes.stream import Plain, Stream, Tls, trusting
-from bot.probes.trace import Trace
 from bot.probes.tries import Try, spaced
 
 if TYPE_CHECKING:
@@ -130,45 +130,45 @@ def repeated(read: Reader, *, spacing_ms: int = 100) -> Repeat:
 async def exchange(kind: str, request: Request, ctx: ProbeContext, timeout_s: float, *, turn: int = 0) -> Exchange:
     """Resolve, connect, shake hands, ask and read, all within `timeout_s`. Raises Denied and BadParams only."""
     trusted = trusting(ctx.ca_file) if request.url.scheme == "https" else None
-    trace = Trace()
+    watch = Stopwatch()
     address = request.address or ""
     reply, why = None, None
     try:
         async with asyncio.timeout(timeout_s):
-            address = address or await _address(request, ctx, trace, timeout_s, turn)
-            trace.begin(Phase.TCP)
+            address = address or await _address(request, ctx, watch, timeout_s, turn)
+            watch.begin(Phase.TCP)
             connected = await dial.connect(kind, address, request.url.port, ctx)
-            trace.end(connected.ms)
+            watch.end(connected.ms)
             with contextlib.closing(connected.sock):
-                trace.begin(Phase.HTTP if trusted is None else Phase.TLS)
+                watch.begin(Phase.HTTP if trusted is None else Phase.TLS)
                 stream: Stream = Plain(connected.held())
                 if trusted is not None:
                     stream = tls = Tls(connected.sock, trusted, request.url.host)
                     await tls.shake()
-                    trace.end()
-                trace.begin(Phase.HTTP)
-                reply = await _talk(stream, request, trace)
+                    watch.end()
+                watch.begin(Phase.HTTP)
+                reply = await _talk(stream, request, watch)
     except CAUGHT as exc:
-        why = classify(exc, trace.phase)
+        why = classify(exc, watch.phase)
     return Exchange(
         reply=reply,
         failure=why.failure if why else None,
         fault=why.fault if why else None,
         reason=why.reason if why else "",
         address=address,
-        done_ms=trace.done_ms,
-        spent_ms=trace.spent(),
-        total_ms=trace.total(),
+        done_ms=watch.done_ms,
+        spent_ms=watch.spent(),
+        total_ms=watch.total(),
     )
 
 
-async def _address(request: Request, ctx: ProbeContext, trace: Trace, timeout_s: float, turn: int) -> str:
+async def _address(request: Request, ctx: ProbeContext, watch: Stopwatch, timeout_s: float, turn: int) -> str:
     literal = _literal(request.url.host)
     if literal:
         return literal
-    trace.begin(Phase.DNS)
+    watch.begin(Phase.DNS)
     found = await names.lookup(request.url.host, ctx, timeout_s, turn=turn)
-    trace.end()
+    watch.end()
     return found[0]
 
 
@@ -181,14 +181,14 @@ def _literal(host: str) -> str:
         return ""
 
 
-async def _talk(stream: Stream, request: Request, trace: Trace) -> Reply:
+async def _talk(stream: Stream, request: Request, watch: Stopwatch) -> Reply:
     headers = _headers(request)
     await stream.send(http_message.written(request.method, request.url.target, headers, request.body))
     first = await stream.receive()
     if not first:
         raise Closed
     local = time.time()
-    trace.end()
+    watch.end()
     seen, cut = http_message.whole(first, request.method), False
     if seen is None:
         seen, cut = await _piecemeal(stream, request, headers, first)

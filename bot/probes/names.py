@@ -9,12 +9,14 @@ import socket
 import struct
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 
-from bot.domain.failure import Failure, FaultOf
+from bot.domain.failure import Failure, FaultOf, Phase
+from bot.domain.probe import Outcome
 from bot.probes import dial, dns_message
-from bot.probes.base import BadParams, ProbeContext
-from bot.probes.classify import Classified
+from bot.probes.base import BadParams, ProbeContext, failed
+from bot.probes.classify import CAUGHT, Classified, classify
 from bot.probes.dns_message import Answer, Question
 from bot.probes.params import Place, endpoint, show
 from bot.probes.stream import Plain, Stream, Tls, trusting
@@ -217,3 +219,29 @@ async def located(place: Place, ctx: ProbeContext, timeout_s: float) -> tuple[st
     async with asyncio.timeout(timeout_s):
         found = await lookup(place.host, ctx, timeout_s)
     return found[0], (time.perf_counter() - began) * 1000
+
+
+async def at(
+    place: Place, ctx: ProbeContext, timeout_s: float, measure: Callable[[str], Awaitable[Outcome]]
+) -> Outcome:
+    """`measure` the place's address, and say in the Outcome what the lookup took, or why there is no address.
+
+    Raises Denied and BadParams. Adds timings_ms dns and detail host where a name was looked up.
+    """
+    began = time.perf_counter()
+    try:
+        address, dns_ms = await located(place, ctx, timeout_s)
+    except CAUGHT as exc:
+        why, spent = classify(exc, Phase.DNS), (time.perf_counter() - began) * 1000
+        told = {"reason": why.reason} if why.reason else {}
+        return failed(
+            why.failure, fault=why.fault, timings_ms={"dns": round(spent, 3)}, host=place.host, address=None, **told
+        )
+    found = await measure(address)
+    if dns_ms is None:
+        return found
+    return replace(
+        found,
+        timings_ms={"dns": round(dns_ms, 3), **found.timings_ms},
+        detail={**found.detail, "host": place.host},
+    )

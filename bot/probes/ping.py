@@ -2,120 +2,117 @@
 
 from __future__ import annotations
 
-import secrets
-import socket
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from statistics import fmean, pstdev
 
-from bot.domain.failure import Failure, Phase
+from bot.domain.failure import Failure, FaultOf, Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import dial, tcp
-from bot.probes.base import Probe, ProbeContext, failed
-from bot.probes.classify import CAUGHT, LocalError, classify
-from bot.probes.params import Reader
+from bot.probes import dial, flight, icmp_errors, names, tcp
+from bot.probes.base import BadParams, Probe, ProbeContext, failed
+from bot.probes.classify import CAUGHT, classify
+from bot.probes.echo import MAX_PAYLOAD, Echo, leave, open_socket
+from bot.probes.icmp_errors import Report
+from bot.probes.params import Place, Reader
 from bot.probes.tries import Try, spaced, summarise
-
-_PAYLOAD = bytes(range(32))
-
-
-@dataclass(frozen=True, slots=True)
-class Echo:
-    """ICMP numbers of one address family (RFC 792, RFC 4443)."""
-
-    request: int
-    reply: int
-    protocol: int
-
-
-_ECHO = {socket.AF_INET: Echo(8, 0, socket.IPPROTO_ICMP), socket.AF_INET6: Echo(128, 129, socket.IPPROTO_ICMPV6)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
-    """The parameters, read."""
+    """The parameters, read. `size` is in bytes of payload, as `ping -s` counts."""
 
-    address: str
+    place: Place
     port: int
     method: str
+    size: int
+    df: bool
     tries: int
     spacing_s: float
     timeout_s: float
 
 
 def prepare(params: Mapping[str, Json]) -> Probe:
-    """Ping `tries` times. timings_ms: rtt (the median).
+    """Ping `tries` times with `size` bytes, forbidding fragments if `df`. timings_ms: dns (by name only), rtt (median).
 
-    detail: method (icmp, icmp_raw or tcp), tries, ok, loss, min_ms, avg_ms, max_ms, mdev_ms, failures, each.
+    The method is the first that works of a datagram socket, a raw one and, for method "auto" without size or df, TCP.
+    detail: method (icmp, icmp_raw or tcp), lacking (why no better method), size, df, tries, ok, loss, min_ms, avg_ms,
+    max_ms, mdev_ms, failures, each.
     """
     read = Reader(params)
     wanted = Plan(
-        address=read.address(),
+        place=read.place(),
         port=read.port(default=443),
         method=read.choice("method", ("auto", "icmp", "tcp"), "auto"),
+        size=read.integer("size", 40, low=0, high=MAX_PAYLOAD),
+        df=read.flag("df", False),
         tries=read.integer("tries", 5, low=1, high=50),
         spacing_s=read.seconds("spacing_ms", 200, low=0),
         timeout_s=read.seconds("timeout_ms", 1500),
     )
     read.done()
+    if read.given("size") or wanted.df:
+        if wanted.method == "tcp":
+            raise BadParams("size and df are for echoes: method must not be tcp")
+        wanted = replace(wanted, method="icmp")
     return partial(_run, wanted)
 
 
 async def _run(wanted: Plan, ctx: ProbeContext) -> Outcome:
-    address, port = wanted.address, wanted.port
-    used = _method(wanted.method, address, ctx)
-    if used is None:
-        return failed(Failure.NOT_PERMITTED, reason="this agent may open neither a datagram nor a raw ICMP socket")
+    return await names.at(wanted.place, ctx, wanted.timeout_s, lambda address: _ping(address, wanted, ctx))
 
+
+async def _ping(address: str, wanted: Plan, ctx: ProbeContext) -> Outcome:
+    if wanted.method == "tcp":
+        return await _connects(address, wanted, ctx)
+    may = leave(address, ctx)
+    lacking: dict[str, Json] = {"lacking": list(may.lacking)} if may.lacking else {}
+    if may.method is None and wanted.method == "auto":
+        return await _connects(address, wanted, ctx, **lacking)
+    if may.method is None:
+        return failed(Failure.NOT_PERMITTED, reason="; ".join(may.lacking), address=address, **lacking)
+    method = may.method
+    results = await spaced(wanted.tries, wanted.spacing_s, lambda _: _echo(address, method, wanted, ctx))
+    shown = {"size": wanted.size, "df": wanted.df, **lacking}
+    return _with_times(summarise(results, address=address, method=method, **shown), results)
+
+
+async def _connects(address: str, wanted: Plan, ctx: ProbeContext, **shown: Json) -> Outcome:
     async def one(_: int) -> Try:
-        if used == "tcp":
-            return _as_ping(await tcp.one("ping", address, port, ctx, wanted.timeout_s))
-        return await _echo(address, used == "icmp_raw", ctx, wanted.timeout_s)
+        return _as_ping(await tcp.one("ping", address, wanted.port, ctx, wanted.timeout_s))
 
     results = await spaced(wanted.tries, wanted.spacing_s, one)
-    extra = {"port": port} if used == "tcp" else {}
-    return _with_times(summarise(results, address=address, method=used, **extra), results)
+    return _with_times(summarise(results, address=address, method="tcp", port=wanted.port, **shown), results)
 
 
-def _method(wanted: str, address: str, ctx: ProbeContext) -> str | None:
-    if wanted == "tcp":
-        return "tcp"
-    for name, kind in (("icmp", socket.SOCK_DGRAM), ("icmp_raw", socket.SOCK_RAW)):
-        try:
-            dial.open_socket(
-                address, replace(ctx, source="", pace=None), kind, _ECHO[dial.family_of(address)].protocol
-            ).close()
-        except LocalError:
-            continue
-        return name
-    return "tcp" if wanted == "auto" else None
-
-
-async def _echo(address: str, raw: bool, ctx: ProbeContext, timeout_s: float) -> Try:
-    family = dial.family_of(address)
-    echo, ident = _ECHO[family], secrets.randbelow(65536)
-    token = secrets.token_bytes(8)
-    body = struct.pack("!HH", ident, 1) + token + _PAYLOAD
-    packet = struct.pack("!BBH", echo.request, 0, 0) + body
-    packet = packet[:2] + struct.pack("!H", _checksum(packet)) + packet[4:]
-
-    def accept(data: bytes) -> bool | None:
-        if raw and family == socket.AF_INET:
-            data = data[(data[0] & 0x0F) * 4 :]
-        # A datagram socket's id is the kernel's; the random token tells our reply from any other.
-        return True if data[:1] == bytes([echo.reply]) and data[8:16] == token else None
-
+async def _echo(address: str, method: str, wanted: Plan, ctx: ProbeContext) -> Try:
+    echo = Echo(address, method, size=wanted.size)
     try:
         ctx.guard.check("ping", address, 0)
-        sock = dial.open_socket(address, ctx, socket.SOCK_RAW if raw else socket.SOCK_DGRAM, echo.protocol)
+        sock = open_socket(method, address, ctx)
         with dial.attach(sock, address, 0) as sock:
-            _, ms = await dial.ask(sock, packet, accept, timeout_s)
+            if wanted.df:
+                icmp_errors.dont_fragment(sock)
+            landed = await flight.datagram(sock, echo.wire, echo.answered, echo.quoted, wanted.timeout_s)
     except CAUGHT as exc:
         why = classify(exc, Phase.ICMP)
         return Try(failure=why.failure, fault=why.fault, row={"ms": None, "failure": why.failure.value})
-    return Try(timings_ms={"rtt": ms}, row={"ms": round(ms, 3), "failure": None})
+    if landed.report is not None:
+        return _refused(landed.report)
+    return Try(timings_ms={"rtt": landed.ms}, row={"ms": round(landed.ms, 3), "failure": None})
+
+
+_SAID = {"host_unreachable": Failure.HOST_UNREACHABLE, "network_unreachable": Failure.NETWORK_UNREACHABLE}
+
+
+def _refused(report: Report) -> Try:
+    """An ICMP error instead of a reply; an echo too big for our own interface is our own trouble."""
+    failure, fault = _SAID.get(report.said, Failure.PING_TIMEOUT), FaultOf.TARGET
+    reason = f"{report.said} from {report.offender or 'this machine'}"
+    if report.said == icmp_errors.TOO_BIG:
+        reason += f": the next hop takes {report.mtu} bytes"
+        failure, fault = (failure, fault) if report.offender else (Failure.UNSUPPORTED, FaultOf.AGENT)
+    return Try(failure=failure, fault=fault, row={"ms": None, "failure": failure.value, "reason": reason})
 
 
 def _as_ping(tried: Try) -> Try:
@@ -137,12 +134,3 @@ def _with_times(outcome: Outcome, results: list[Try]) -> Outcome:
             "mdev_ms": round(pstdev(times), 3),
         }
     return replace(outcome, detail={**outcome.detail, **stats})
-
-
-def _checksum(data: bytes) -> int:
-    """The Internet checksum (RFC 1071)."""
-    padded = data + b"\0" * (len(data) % 2)
-    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return int(~total & 0xFFFF)

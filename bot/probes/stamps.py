@@ -31,15 +31,23 @@ def keep_on() -> socket.socket:
 
 def enable(sock: socket.socket) -> None:
     """Ask for software stamps in both directions."""
+    _ask(sock, _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE | _OPT_TSONLY)
+
+
+def enable_received(sock: socket.socket) -> None:
+    """Ask for software stamps of what comes in only."""
+    _ask(sock, _RX_SOFTWARE | _SOFTWARE)
+
+
+def _ask(sock: socket.socket, flags: int) -> None:
     with contextlib.suppress(OSError):
-        flags = _TX_SOFTWARE | _RX_SOFTWARE | _SOFTWARE | _OPT_TSONLY
         sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPING, flags)
 
 
 def receive(sock: socket.socket, size: int = 4096) -> tuple[bytes, int | None]:
     """One datagram and when the kernel got it (ns since the epoch). Raises BlockingIOError or OSError."""
     data, ancillary, _, _ = sock.recvmsg(size, _ROOM)
-    return data, _stamp(ancillary)
+    return data, stamp_of(ancillary)
 
 
 def sent(sock: socket.socket) -> int | None:
@@ -48,10 +56,12 @@ def sent(sock: socket.socket) -> int | None:
         _, ancillary, _, _ = sock.recvmsg(1, _ROOM, socket.MSG_ERRQUEUE)
     except OSError:
         return None
-    return _stamp(ancillary)
+    return stamp_of(ancillary)
 
 
-def _stamp(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
+    """The stamp among ancillary data, in ns since the epoch."""
+    """The stamp among ancillary data, in ns since the epoch."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING and len(data) >= _TIMESPEC.size:
             seconds, nanos = _TIMESPEC.unpack_from(data)

@@ -10,25 +10,37 @@ from functools import partial
 
 from bot.domain.failure import Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import dial
+from bot.probes import dial, names
 from bot.probes.base import Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
-from bot.probes.params import Reader
+from bot.probes.params import Place, Reader
 from bot.probes.tries import Try, spaced, summarise
 
 
 def prepare(params: Mapping[str, Json]) -> Probe:
-    """Connect `tries` times. timings_ms: tcp. detail: tries, ok, failures, address, port, retransmits, each."""
+    """Connect `tries` times to an address or a host.
+
+    timings_ms: dns (by name only), tcp. detail: tries, ok, failures, address, host, port, retransmits, each.
+    """
     read = Reader(params)
-    address, port = read.address(), read.port()
+    place, port = read.place(), read.port()
     tries = read.integer("tries", 1, low=1, high=50)
     spacing_s = read.seconds("spacing_ms", 100, low=0)
     timeout_s = read.seconds("timeout_ms", 2000)
     read.done()
-    return partial(_run, address, port, tries, spacing_s, timeout_s)
+    return partial(_run, place, port, tries, spacing_s, timeout_s)
 
 
-async def _run(address: str, port: int, tries: int, spacing_s: float, timeout_s: float, ctx: ProbeContext) -> Outcome:
+async def _run(place: Place, port: int, tries: int, spacing_s: float, timeout_s: float, ctx: ProbeContext) -> Outcome:
+    async def measure(address: str) -> Outcome:
+        return await _connects(address, port, tries, spacing_s, timeout_s, ctx)
+
+    return await names.at(place, ctx, timeout_s, measure)
+
+
+async def _connects(
+    address: str, port: int, tries: int, spacing_s: float, timeout_s: float, ctx: ProbeContext
+) -> Outcome:
     results = await spaced(tries, spacing_s, lambda _: one("tcp", address, port, ctx, timeout_s))
     outcome = summarise(results, address=address, port=port)
     retransmits = sum(int(t.row.get("retransmits", 0)) for t in results)

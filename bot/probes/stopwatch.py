@@ -9,8 +9,8 @@ from bot.domain.failure import Phase
 KEYS = {Phase.DNS: "dns", Phase.TCP: "tcp", Phase.TLS: "tls", Phase.HTTP: "first_byte", Phase.DB: "greeting"}
 
 
-class Trace:
-    """A stopwatch with one lap per phase."""
+class Stopwatch:
+    """One lap per phase."""
 
     def __init__(self) -> None:
         self.phase = Phase.TCP
