@@ -46,8 +46,8 @@ class Namespace:
     def filter(self, rules: str, hook: str = "forward") -> None:
         """Replace the nftables rules of one hook."""
         table = f"table inet t_{hook}"
-        chain = f"chain c {{ type filter hook {hook} priority 0; policy accept; {rules} }}"
-        self.run("nft", "-f", "-", stdin=f"{table} {{}}\ndelete {table}\n{table} {{ {chain} }}\n")
+        chain = f"chain c {{ type filter hook {hook} priority 0; policy accept; {rules}\n}}"
+        self.run("nft", "-f", "-", stdin=f"{table} {{}}\ndelete {table}\n{table} {{ {chain}\n}}\n")
 
 
 @dataclass
