@@ -52,7 +52,7 @@ class Namespace:
 
 @dataclass
 class Chain:
-    """client - r1 - r2 - server. Link i joins node i and node i + 1: 10.77.i.1 and .2, fd77:0:0:i::1 and ::2."""
+    """client - r1 - r2 - server. Link i joins node i and node i + 1: 10.77.i.1 and .2, fd77:0:0:i+1::1 and ::2."""
 
     client: Namespace
     r1: Namespace
@@ -67,7 +67,7 @@ class Chain:
 
     def address(self, link: int, side: int = 2, *, v6: bool = False) -> str:
         """The address of the left (1) or right (2) end of a link."""
-        return f"fd77:0:0:{link}::{side}" if v6 else f"10.77.{link}.{side}"
+        return f"fd77:0:0:{link + 1}::{side}" if v6 else f"10.77.{link}.{side}"
 
     def mtu(self, link: int, size: int) -> None:
         """Set a link's MTU at both ends."""

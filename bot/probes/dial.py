@@ -6,14 +6,13 @@ import asyncio
 import contextlib
 import errno
 import socket
-import struct
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from bot.domain.failure import Failure, FaultOf
-from bot.probes import ready, stamps
+from bot.probes import ready, stamps, tcp_info
 from bot.probes.base import ProbeContext
 from bot.probes.classify import Classified, LocalError
 from bot.probes.ready import Socket
@@ -48,21 +47,25 @@ def family_of(address: str) -> socket.AddressFamily:
 
 
 async def connect(
-    kind: str, address: str, port: int, ctx: ProbeContext, *, timeout_s: float | None = None
+    kind: str, address: str, port: int, ctx: ProbeContext, *, timeout_s: float | None = None, max_segment: int = 0
 ) -> Connected:
     """Connect. Raises Denied, LocalError (nothing was sent), TimeoutError or OSError (the network or the peer said so).
 
     Where the connection is all there is to wait for, `timeout_s` is cheaper than `asyncio.timeout`.
+    `max_segment`: bytes of TCP segment that either side may send, 0 for what the interface takes (tcp(7), TCP_MAXSEG).
     """
     ctx.guard.check(kind, address, port)
     sock = open_socket(address, ctx, socket.SOCK_STREAM)
     try:
+        if max_segment:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, max_segment)
         began = time.perf_counter()
         lost = await _shake(sock, address, port, timeout_s)
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        rtt_ms, retransmits = _tcp_info(sock)
+        info = tcp_info.read(sock)
         wall = (time.perf_counter() - began) * 1000
+        rtt_ms, retransmits = (info.rtt_ms, info.retransmits) if info else (0.0, 0)
         return Connected(sock, rtt_ms if rtt_ms and not retransmits else wall, retransmits, lost)
     except BaseException:
         sock.close()
@@ -125,14 +128,6 @@ async def _shake(sock: Socket, address: str, port: int, timeout_s: float | None)
     if code:
         raise OSError(code, errno.errorcode.get(code, ""))
     return None
-
-
-def _tcp_info(sock: socket.socket) -> tuple[float, int]:
-    """(tcpi_rtt in ms, tcpi_total_retrans) of linux/tcp.h, (0, 0) where there is none."""
-    with contextlib.suppress(OSError, struct.error, AttributeError):
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
-        return struct.unpack_from("=I", info, 68)[0] / 1000, struct.unpack_from("=I", info, 100)[0]
-    return 0.0, 0
 
 
 async def ask(sock: Socket, payload: bytes, accept: Callable[[bytes], T | None], timeout_s: float) -> tuple[T, float]:

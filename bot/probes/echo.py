@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from bot.probes import dial
 from bot.probes.base import ProbeContext
 from bot.probes.classify import LocalError
+from bot.probes.ready import Socket
 
 MAX_PAYLOAD = 8972
 """What fits a 9000-byte frame beside the headers of IPv4 and ICMP."""
@@ -65,7 +66,7 @@ def leave(address: str, ctx: ProbeContext) -> Leave:
     return Leave(None, tuple(lacking))
 
 
-def open_socket(method: str, address: str, ctx: ProbeContext) -> socket.socket:
+def open_socket(method: str, address: str, ctx: ProbeContext) -> Socket:
     """A socket for echoes, not connected. Raises LocalError. The caller asks the policy."""
     return dial.open_socket(address, ctx, _SOCKETS[method], numbers(address).protocol)
 

@@ -10,8 +10,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bot.probes import icmp_errors, stamps, tcp_info
+from bot.probes import icmp_errors, ready, stamps, tcp_info
 from bot.probes.icmp_errors import Report
+from bot.probes.ready import Socket
 
 Mine = Callable[[bytes], bool | None]
 SYN_AGAIN_S = 1.0
@@ -26,58 +27,66 @@ class Landed:
     report: Report | None
 
 
-async def datagram(sock: socket.socket, wire: bytes, reply: Mine, quoted: Mine, timeout_s: float) -> Landed:
+async def datagram(sock: Socket, wire: bytes, reply: Mine, quoted: Mine, timeout_s: float) -> Landed:
     """Send one datagram over a connected socket that has stamps, never again, and wait for what comes of it.
 
     `reply` and `quoted` say whether a packet, or the packet that an error quotes, is ours. A socket that may not send
     this much lands at once with "too_big" of its own machine. Raises TimeoutError, or OSError of the machine itself.
     """
     icmp_errors.listen(sock)
-    flight = _Flight(sock, quoted)
-
-    def look() -> Landed | None:
-        data, got = stamps.receive(sock)
-        return flight.landed(got, None) if reply(data) else None
-
-    began = time.perf_counter()
+    flight = _Flight(sock, quoted, timeout_s)
     try:
         with contextlib.suppress(PermissionError, BlockingIOError):
             sock.send(wire)
     except OSError as exc:
-        report = icmp_errors.read(sock)
-        if exc.errno != errno.EMSGSIZE or report is None or report.sent:
+        refused = flight.error() if exc.errno == errno.EMSGSIZE else None
+        if refused is None:
             raise
-        return Landed((time.perf_counter() - began) * 1000, report)
-    return await flight.over(look, timeout_s)
+        return refused
+    while True:
+        landed = flight.error()
+        if landed:
+            return landed
+        try:
+            data, got = stamps.receive(sock)
+        except BlockingIOError:
+            await flight.change()
+            continue
+        except OSError:
+            # The error came between the two calls; the queue has the whole of it.
+            landed = flight.error()
+            if landed is None:
+                raise
+            return landed
+        if reply(data):
+            return flight.landed(got, None)
+        await flight.breathe()
 
 
-async def syn(sock: socket.socket, address: str, port: int, timeout_s: float) -> Landed:
+async def syn(sock: Socket, address: str, port: int, timeout_s: float) -> Landed:
     """Send a SYN, and wait for SYN-ACK or RST (both are replies of the target) or an ICMP error.
 
     Raises TimeoutError, or OSError of the machine itself.
     """
     icmp_errors.listen(sock)
     stamps.enable_received(sock)
-    flight = _Flight(sock, lambda _: True)
-
-    def look() -> Landed | None:
-        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-        if code not in (0, errno.ECONNREFUSED, errno.ECONNRESET):
-            raise OSError(code, errno.errorcode.get(code, ""))
-        if code == 0 and not _established(sock):
-            return None
-        info = tcp_info.read(sock) if code == 0 else None
-        return Landed(info.rtt_ms, None) if info and info.rtt_ms else flight.landed(None, None)
-
+    flight = _Flight(sock, lambda _: True, min(timeout_s, SYN_AGAIN_S))
     code = sock.connect_ex((address, port))
-    if code == errno.ECONNREFUSED:
-        return flight.landed(None, None)
-    if code not in (0, errno.EINPROGRESS):
+    while code == errno.EINPROGRESS:
+        await flight.change()
+        landed = flight.error()
+        if landed:
+            return landed
+        code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if code == 0 and not _established(sock):
+            code = errno.EINPROGRESS
+    if code not in (0, errno.ECONNREFUSED, errno.ECONNRESET):
         raise OSError(code, errno.errorcode.get(code, ""))
-    return await flight.over(look, min(timeout_s, SYN_AGAIN_S), writable=True)
+    info = tcp_info.read(sock) if code == 0 else None
+    return Landed(info.rtt_ms, None) if info and info.rtt_ms else flight.landed(None, None)
 
 
-def _established(sock: socket.socket) -> bool:
+def _established(sock: Socket) -> bool:
     with contextlib.suppress(OSError):
         sock.getpeername()
         return True
@@ -85,13 +94,12 @@ def _established(sock: socket.socket) -> bool:
 
 
 class _Flight:
-    """Waits on a socket: the error queue is read first, for a pending error would be raised by anything else."""
+    """The clock of one packet, and its socket's error queue."""
 
-    def __init__(self, sock: socket.socket, quoted: Mine) -> None:
+    def __init__(self, sock: Socket, quoted: Mine, timeout_s: float) -> None:
         self._sock, self._quoted = sock, quoted
-        self._loop = asyncio.get_running_loop()
-        self._done: asyncio.Future[Landed] = self._loop.create_future()
         self._began, self._clock = time.perf_counter(), time.time_ns()
+        self._ends = self._began + timeout_s
         self._sent: int | None = None
 
     def landed(self, got: int | None, report: Report | None) -> Landed:
@@ -100,42 +108,21 @@ class _Flight:
         kernel_ms = (got - (self._sent or self._clock)) / 1e6 if got else -1.0
         return Landed(kernel_ms if 0 <= kernel_ms <= wall_ms + 1 else wall_ms, report)
 
-    async def over(self, look: Callable[[], Landed | None], timeout_s: float, *, writable: bool = False) -> Landed:
-        """Wait until `look` or the error queue has something."""
-
-        def ready() -> None:
-            if self._done.done():
-                return
-            try:
-                found = self._errors() or look()
-                while found is None and not writable:
-                    found = self._errors() or look()
-            except BlockingIOError:
-                found = None
-            except OSError as exc:
-                self._done.set_exception(exc)
-                return
-            if found:
-                self._done.set_result(found)
-            else:
-                # Woken by a stamp alone. libuv has stopped watching by now, so watch anew.
-                self._loop.remove_reader(self._sock)
-                self._loop.add_reader(self._sock, ready)
-
-        self._loop.add_reader(self._sock, ready)
-        if writable:
-            self._loop.add_writer(self._sock, ready)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._done
-        finally:
-            self._loop.remove_reader(self._sock)
-            self._loop.remove_writer(self._sock)
-
-    def _errors(self) -> Landed | None:
+    def error(self) -> Landed | None:
+        """What the error queue says; read before anything else, which would only raise a pending error."""
         while report := icmp_errors.read(self._sock):
             if report.sent:
                 self._sent = report.stamp or self._sent
             elif self._quoted(report.quoted):
                 return self.landed(report.stamp, report)
         return None
+
+    async def change(self) -> None:
+        """Wait until something happens. Raises TimeoutError."""
+        await ready.change(self._sock, self._ends - time.perf_counter())
+
+    async def breathe(self) -> None:
+        """A flood of strangers' packets must leave others their turn. Raises TimeoutError."""
+        if time.perf_counter() > self._ends:
+            raise TimeoutError
+        await asyncio.sleep(0)

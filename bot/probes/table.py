@@ -37,6 +37,7 @@ KINDS: dict[str, Prepare] = {
     "tls": _late("tls"),
     "http": _late("http"),
     "ping": _late("ping"),
+    "mtu": _late("mtu"),
     "trace": _late("trace"),
     "api": _late("api"),
     "object_store": _late("object_store"),

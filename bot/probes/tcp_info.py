@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import struct
 from dataclasses import dataclass
 
-_SIZE = 160
+_FIELDS = struct.Struct("=5xB10xI4xI32xI4xI28xI16xQ")
+"""tcpi_options, tcpi_snd_mss, tcpi_unacked, tcpi_pmtu, tcpi_rtt, tcpi_total_retrans, tcpi_bytes_acked (Linux 4.1)."""
 _TIMESTAMPS = 1  # TCPI_OPT_TIMESTAMPS
 
 
@@ -26,21 +26,17 @@ class TcpInfo:
 
 def read(sock: socket.socket) -> TcpInfo | None:
     """None where there is no such thing."""
-    with contextlib.suppress(OSError, struct.error, AttributeError):
-        info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _SIZE)
-        (snd_mss,) = struct.unpack_from("=I", info, 16)
-        (unacked,) = struct.unpack_from("=I", info, 24)
-        (pmtu,) = struct.unpack_from("=I", info, 60)
-        (rtt_us,) = struct.unpack_from("=I", info, 68)
-        (retransmits,) = struct.unpack_from("=I", info, 100)
-        (acked,) = struct.unpack_from("=Q", info, 120)
-        return TcpInfo(
-            rtt_ms=rtt_us / 1000,
-            pmtu=pmtu,
-            snd_mss=snd_mss,
-            unacked=unacked,
-            retransmits=retransmits,
-            bytes_acked=acked,
-            options=12 if info[5] & _TIMESTAMPS else 0,
-        )
-    return None
+    try:
+        info = _FIELDS.unpack(sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _FIELDS.size))
+    except (OSError, struct.error, AttributeError):
+        return None
+    options, snd_mss, unacked, pmtu, rtt_us, retransmits, acked = info
+    return TcpInfo(
+        rtt_ms=rtt_us / 1000,
+        pmtu=pmtu,
+        snd_mss=snd_mss,
+        unacked=unacked,
+        retransmits=retransmits,
+        bytes_acked=acked,
+        options=12 if options & _TIMESTAMPS else 0,
+    )

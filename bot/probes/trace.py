@@ -73,7 +73,8 @@ async def _run(wanted: Plan, ctx: ProbeContext) -> Outcome:
 
 
 async def _trace(address: str, wanted: Plan, ctx: ProbeContext) -> Outcome:
-    way, lacking = Way(address=address, method=wanted.proto, port=wanted.port), ()
+    way = Way(address=address, method=wanted.proto, port=wanted.port)
+    lacking: tuple[str, ...] = ()
     if wanted.proto in ("auto", "icmp"):
         may = leave(address, ctx)
         lacking = may.lacking
@@ -151,12 +152,17 @@ class _Walk:
     def _row(self, ttl: int) -> dict[str, Json]:
         seen = self._hops[ttl]
         by = Counter(one.report.offender if one.report else self._way.address for one in seen.landed)
-        address, *others = [name for name, _ in by.most_common()] or [None]
+        addresses = [name for name, _ in by.most_common()]
         said = {one.report.said for one in seen.landed if one.report} - {TIME_EXCEEDED}
-        row: dict[str, Json] = {"ttl": ttl, "address": address, "sent": seen.sent, "received": len(seen.landed)}
+        row: dict[str, Json] = {"ttl": ttl, "address": addresses[0] if addresses else None}
+        row |= {"sent": seen.sent, "received": len(seen.landed)}
         row["loss"] = round(1 - len(seen.landed) / seen.sent, 4) if seen.sent else None
         row |= _times([one.ms for one in seen.landed])
-        return {**row, **({"others": others} if others else {}), **({"said": ", ".join(sorted(said))} if said else {})}
+        if addresses[1:]:
+            row["others"] = addresses[1:]
+        if said:
+            row["said"] = ", ".join(sorted(said))
+        return row
 
 
 def _times(ms: list[float]) -> dict[str, Json]:

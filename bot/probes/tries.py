@@ -7,11 +7,12 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 from bot.domain.failure import Failure, FaultOf, fault_of
 from bot.domain.probe import UP_RATE, Json, Outcome, wilson
 
+T = TypeVar("T")
 MAX_EACH = 60
 """Tries shown one by one."""
 
@@ -37,9 +38,7 @@ class Try:
         return self.failure is not None and (self.fault or fault_of(self.failure)) is FaultOf.AGENT
 
 
-async def spaced(
-    count: int, spacing_s: float, one: Callable[[int], Awaitable[Try]], *, start_s: float = 0.0
-) -> list[Try]:
+async def spaced(count: int, spacing_s: float, one: Callable[[int], Awaitable[T]], *, start_s: float = 0.0) -> list[T]:
     """Run `one(i)` at start_s + i * spacing_s for each i; slow tries overlap. The first exception ends them all."""
     if count == 1:
         return [await _later(start_s, one, 0)]
@@ -52,7 +51,7 @@ async def spaced(
             task.cancel()
 
 
-async def _later(delay_s: float, one: Callable[[int], Awaitable[Try]], index: int) -> Try:
+async def _later(delay_s: float, one: Callable[[int], Awaitable[T]], index: int) -> T:
     if delay_s > 0:
         await asyncio.sleep(delay_s)
     return await one(index)

@@ -12,6 +12,7 @@ from bot.agent.policy import load_policy
 from bot.lab.pki import Authority
 from bot.probes.base import ProbeContext
 from tests.needs import need_tool
+from tests.netns import NOBODY, Chain, chain
 from tests.probes.servers import HOST, unbound
 
 LOOPBACK = "allow: [{network: 127.0.0.0/8, ports: any, kinds: any}, {network: '::1/128', ports: any, kinds: any}]\n"
@@ -54,3 +55,19 @@ def resolver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Resolver]:
     need_tool("unbound")
     with unbound(HOST, tmp_path_factory.mktemp("unbound")) as port:
         yield Resolver(HOST, port)
+
+
+@pytest.fixture(scope="session")
+def built_path() -> Iterator[Chain]:
+    """Four namespaces in a row, made once."""
+    with chain() as built:
+        yield built
+
+
+@pytest.fixture
+def path(built_path: Chain) -> Iterator[Chain]:
+    """The namespaces as new, where the unprivileged may send echoes."""
+    built_path.reset()
+    built_path.client.sysctl(net__ipv4__ping_group_range=f"0 {NOBODY}")
+    yield built_path
+    built_path.stop()
