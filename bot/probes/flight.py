@@ -113,7 +113,7 @@ class _Flight:
         while report := icmp_errors.read(self._sock):
             if report.sent:
                 self._sent = report.stamp or self._sent
-            elif self._quoted(report.quoted):
+            elif not report.offender or self._quoted(report.quoted):  # our own machine quotes nothing
                 return self.landed(report.stamp, report)
         return None
 
