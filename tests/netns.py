@@ -128,6 +128,7 @@ def chain() -> Iterator[Chain]:
         missing("not root, so no network namespaces")
     need_tool("ip")
     need_tool("nft")
+    need_tool("sysctl")
     stem = f"wr{os.getpid()}n{next(_numbers)}"
     nodes = [Namespace(f"{stem}{part}") for part in ("client", "r1", "r2", "server")]
     built = Chain(*nodes)

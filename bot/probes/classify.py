@@ -61,6 +61,7 @@ _BROKEN = {
     Phase.TCP: Failure.TCP_RESET,
     Phase.TLS: Failure.TLS_FAILED,
     Phase.DB: Failure.DB_PROTOCOL,
+    Phase.CLOCK: Failure.CLOCK_TIMEOUT,
 }
 _OWN = {
     errno.EMFILE,

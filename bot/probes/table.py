@@ -39,6 +39,7 @@ KINDS: dict[str, Prepare] = {
     "ping": _late("ping"),
     "mtu": _late("mtu"),
     "trace": _late("trace"),
+    "clock": _late("clock"),
     "api": _late("api"),
     "object_store": _late("object_store"),
     "dns_top": _late("dns_top"),

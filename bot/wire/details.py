@@ -16,6 +16,8 @@ MANY = 1000
 LONG = 500
 DEEP = 4
 _MAX = 1e9
+_AGES = 136 * 366 * 86_400e3
+"""An era of NTP in ms: a clock may be that wrong."""
 _FAILURES = frozenset(f.value for f in Failure)
 
 
@@ -57,6 +59,12 @@ def _count(low: int) -> Callable[[Any], int]:
         return value
 
     return read
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise _Malformed
+    return value
 
 
 def _text(value: Any) -> str:
@@ -178,6 +186,16 @@ _INCIDENT: Mapping[str, Read] = {
     "url": _text,
 }
 _SERIES: Mapping[str, Read] = {"value": _maybe(_finite), "at": _maybe(_finite), "values": _points}
+_HOP: Mapping[str, Read] = {
+    "ttl": _count(1),
+    "address": _maybe(_text),
+    "sent": _count(0),
+    "received": _count(0),
+    "loss": _maybe(_share),
+    **dict.fromkeys(("min_ms", "avg_ms", "max_ms", "jitter_ms"), _maybe(_positive)),
+    "said": _text,
+    "others": _texts,
+}
 _SHAPES: Mapping[str, Read] = {
     "tries": _count(1),
     "ok": _count(0),
@@ -223,4 +241,20 @@ _SHAPES: Mapping[str, Read] = {
     "incidents": _rows(_INCIDENT, needs=("title", "status")),
     "open": _count(0),
     "clients": _rows(_CLIENT, needs=("address", "qps", "share")),
+    "host": _text,
+    "method": _text,
+    "proto": _text,
+    "loss": _share,
+    **dict.fromkeys(("min_ms", "avg_ms", "max_ms", "mdev_ms", "delay_ms", "uncertainty_ms"), _positive),
+    "size": _count(0),
+    "path_mtu": _count(1),
+    "local_mtu": _count(1),
+    "black_hole": _flag,
+    "reported_by": _text,
+    "hops": _rows(_HOP, needs=("ttl",)),
+    "reached": _flag,
+    "offset_ms": lambda value: _number(value, low=-_AGES, high=_AGES),
+    "stratum": _count(0),
+    "leap": _count(0),
+    "reference_id": _text,
 }

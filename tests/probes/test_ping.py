@@ -5,10 +5,11 @@ import socket
 
 import pytest
 
-from bot.domain.failure import Failure
+from bot.domain.failure import Failure, FaultOf
 from bot.probes.table import run
 from tests.needs import missing
-from tests.probes.conftest import MakeContext
+from tests.netns import NOBODY, Chain
+from tests.probes.conftest import MakeContext, Resolver
 from tests.probes.servers import HOST, free_port
 
 
@@ -62,3 +63,93 @@ async def test_icmp_alone_needs_its_kind_or_any_port_in_the_rule(context: MakeCo
     assert (await run("ping", asked, named, 10)).ok
     unnamed = context(policy="allow: [{network: 127.0.0.0/8, ports: [443], kinds: any}]\n")
     assert (await run("ping", asked, unnamed, 10)).failure is Failure.POLICY_DENIED
+
+
+async def test_a_host_is_looked_up_once_and_timed(context: MakeContext, resolver: Resolver) -> None:
+    need_icmp()
+    asked = {"host": "api.test", "tries": 2, "spacing_ms": 5}
+    seen = await run("ping", asked, context(f"resolvers: {{host: ['{resolver}']}}\n"), 10)
+    assert (seen.ok, seen.detail["host"], seen.detail["address"]) == (True, "api.test", HOST)
+    assert seen.timings_ms.keys() == {"dns", "rtt"}
+
+
+async def test_a_name_that_is_not_there_is_a_failure_of_dns(context: MakeContext, resolver: Resolver) -> None:
+    asked = {"host": "nothing.test", "tries": 2}
+    seen = await run("ping", asked, context(f"resolvers: {{host: ['{resolver}']}}\n"), 10)
+    assert (seen.failure, seen.detail["host"], seen.timings_ms.keys()) == (
+        Failure.DNS_NXDOMAIN,
+        "nothing.test",
+        {"dns"},
+    )
+
+
+async def test_a_name_that_leads_to_a_metadata_address_is_refused(context: MakeContext, resolver: Resolver) -> None:
+    seen = await run("ping", {"host": "metadata.test"}, context(f"resolvers: {{host: ['{resolver}']}}\n"), 10)
+    assert (seen.failure, seen.fault_of) == (Failure.POLICY_DENIED, FaultOf.POLICY)
+
+
+async def test_a_size_is_for_echoes(context: MakeContext) -> None:
+    for params in ({"size": 8973}, {"size": 100, "method": "tcp"}, {"df": True, "method": "tcp"}, {"df": 1}):
+        seen = await run("ping", {"address": HOST, **params}, context(), 10)
+        assert seen.failure is Failure.UNSUPPORTED
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("size", [0, 1, 7, 1472, 8972])
+@pytest.mark.parametrize("uid", [0, NOBODY], ids=["root", "nobody"])
+def test_any_size_comes_back_in_fragments_if_need_be(path: Chain, size: int, uid: int) -> None:
+    if uid == 0:
+        path.client.sysctl(net__ipv4__ping_group_range="1 0")
+    for v6 in (False, True):
+        seen = path.probe(
+            "ping", {"address": path.address(2, v6=v6), "size": size, "tries": 2, "spacing_ms": 1}, uid=uid
+        )
+        assert (seen.ok, seen.detail["size"], seen.detail["df"]) == (True, size, False)
+        assert seen.detail["method"] == ("icmp" if uid else "icmp_raw")
+
+
+@pytest.mark.root
+@pytest.mark.parametrize("v6", [False, True], ids=["v4", "v6"])
+def test_what_may_not_be_fragmented_is_refused_by_the_router_that_cannot_pass_it(path: Chain, v6: bool) -> None:
+    path.mtu(1, 1400)
+    fits = 1400 - (48 if v6 else 28)
+    asked = {"address": path.address(2, v6=v6), "df": True, "tries": 2, "spacing_ms": 1}
+    assert path.probe("ping", {**asked, "size": fits}, uid=NOBODY).ok
+    seen = path.probe("ping", {**asked, "size": fits + 1}, uid=NOBODY)
+    assert (seen.failure, seen.fault_of) == (Failure.PING_TIMEOUT, FaultOf.TARGET)
+    reason = f"too_big from {path.address(0, v6=v6)}: the next hop takes 1400 bytes"
+    assert seen.detail["each"][0]["reason"] == reason
+
+
+@pytest.mark.root
+def test_what_our_own_interface_cannot_send_is_our_own_trouble(path: Chain) -> None:
+    asked = {"address": path.address(2), "df": True, "size": 1473, "tries": 2, "spacing_ms": 1}
+    seen = path.probe("ping", asked, uid=NOBODY)
+    assert (seen.failure, seen.fault_of) == (Failure.UNSUPPORTED, FaultOf.AGENT)
+    assert seen.detail["each"][0]["reason"] == "too_big from this machine: the next hop takes 1500 bytes"
+
+
+@pytest.mark.root
+def test_random_loss_is_counted(path: Chain) -> None:
+    path.r1.filter("icmp type echo-request numgen inc mod 4 == 0 drop")
+    asked = {"address": path.address(2), "tries": 20, "spacing_ms": 2, "timeout_ms": 300}
+    seen = path.probe("ping", asked, uid=NOBODY)
+    assert (seen.failure, seen.detail["loss"], seen.success_rate) == (Failure.PING_TIMEOUT, 0.25, 0.75)
+
+
+@pytest.mark.root
+def test_without_leave_for_echoes_what_is_lacking_is_said(path: Chain) -> None:
+    path.client.sysctl(net__ipv4__ping_group_range="1 0")
+    lacking = ["net.ipv4.ping_group_range does not include this group", "CAP_NET_RAW missing"]
+    seen = path.probe("ping", {"address": path.address(2), "tries": 1}, uid=NOBODY)
+    assert (seen.ok, seen.detail["method"], seen.detail["lacking"]) == (True, "tcp", lacking)
+    seen = path.probe("ping", {"address": path.address(2), "tries": 1, "df": True}, uid=NOBODY)
+    assert (seen.failure, seen.fault_of, seen.detail["lacking"]) == (Failure.NOT_PERMITTED, FaultOf.AGENT, lacking)
+
+
+@pytest.mark.root
+def test_a_router_that_refuses_is_named(path: Chain) -> None:
+    path.r2.filter("ip daddr 10.77.2.2 reject with icmp host-unreachable")
+    seen = path.probe("ping", {"address": path.address(2), "tries": 1}, uid=NOBODY)
+    assert (seen.failure, seen.fault_of) == (Failure.HOST_UNREACHABLE, FaultOf.TARGET)
+    assert seen.detail["each"][0]["reason"] == f"host_unreachable from {path.address(1)}"

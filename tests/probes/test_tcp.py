@@ -5,7 +5,7 @@ import socket
 
 from bot.domain.failure import Failure, FaultOf
 from bot.probes.table import run
-from tests.probes.conftest import MakeContext
+from tests.probes.conftest import MakeContext, Resolver
 from tests.probes.servers import HOST, free_port
 
 
@@ -80,3 +80,30 @@ async def test_bad_parameters_are_named(context: MakeContext) -> None:
         seen = await run("tcp", params, context(), 10)
         assert (seen.failure, seen.fault_of) == (Failure.UNSUPPORTED, FaultOf.AGENT)
         assert word in seen.detail["reason"]
+
+
+async def test_a_host_is_looked_up_once_and_timed(context: MakeContext, resolver: Resolver) -> None:
+    ctx = context(f"resolvers: {{host: ['{resolver}']}}\n")
+    with socket.create_server((HOST, 0)) as server:
+        port = server.getsockname()[1]
+        seen = await run("tcp", {"host": "api.test", "port": port, "tries": 3, "spacing_ms": 1}, ctx, 10)
+    assert (seen.ok, seen.detail["host"], seen.detail["address"], seen.detail["ok"]) == (True, "api.test", HOST, 3)
+    assert seen.timings_ms.keys() == {"dns", "tcp"}
+
+
+async def test_a_name_without_an_answer_keeps_the_failure_of_dns_and_its_time(
+    context: MakeContext, resolver: Resolver
+) -> None:
+    ctx = context(f"resolvers: {{host: ['{resolver}']}}\n")
+    for name, failure in (("nothing.test", Failure.DNS_NXDOMAIN), ("host.refused.test", Failure.DNS_REFUSED)):
+        seen = await run("tcp", {"host": name, "port": 9}, ctx, 10)
+        assert (seen.failure, seen.detail["host"], seen.timings_ms.keys()) == (failure, name, {"dns"})
+    seen = await run("tcp", {"host": "host.silent.test", "port": 9, "timeout_ms": 300}, ctx, 10)
+    assert (seen.failure, seen.fault_of) == (Failure.DNS_TIMEOUT, FaultOf.RESOLVER)
+    assert 290 <= seen.timings_ms["dns"] < 2000
+
+
+async def test_a_host_that_is_an_address_needs_no_lookup(context: MakeContext) -> None:
+    with socket.create_server((HOST, 0)) as server:
+        seen = await run("tcp", {"host": HOST, "port": server.getsockname()[1]}, context(), 10)
+    assert (seen.ok, seen.timings_ms.keys()) == (True, {"tcp"})

@@ -11,7 +11,7 @@ from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.lab.pki import Authority
 from bot.probes.table import run
-from tests.probes.conftest import MakeContext
+from tests.probes.conftest import MakeContext, Resolver
 from tests.probes.servers import DAY, HOST, http, raw, site, tls_of
 
 
@@ -86,3 +86,23 @@ async def test_a_server_that_refuses_our_versions_fails_with_its_alert(context: 
     async with raw(lambda peer: peer.send(alert) and None) as port:
         seen = await shake(context, port)
     assert (seen.failure, seen.detail["reason"]) == (Failure.TLS_FAILED, "tlsv1_alert_protocol_version")
+
+
+async def test_a_host_is_looked_up_timed_and_named_in_sni(
+    context: MakeContext, authority: Authority, tmp_path: Path, resolver: Resolver
+) -> None:
+    ctx = context(f"resolvers: {{host: ['{resolver}']}}\n")
+    async with site(lambda _: http(), tls_of(authority, tmp_path)) as server:
+        seen = await run("tls", {"host": "api.test", "port": server.port}, ctx, 10)
+    assert (seen.ok, seen.detail["sni"], seen.detail["host"], seen.detail["address"]) == (
+        True,
+        "api.test",
+        "api.test",
+        HOST,
+    )
+    assert set(seen.timings_ms) == {"dns", "tcp", "tls"}
+
+
+async def test_a_name_that_is_not_there_is_a_failure_of_dns(context: MakeContext, resolver: Resolver) -> None:
+    seen = await run("tls", {"host": "nothing.test"}, context(f"resolvers: {{host: ['{resolver}']}}\n"), 10)
+    assert (seen.failure, set(seen.timings_ms)) == (Failure.DNS_NXDOMAIN, {"dns"})

@@ -26,6 +26,7 @@ FIELDS = [
     *("tries", "ok", "failures", "answers", "code", "date_skew_ms", "each", "rcodes"),
     *("resolvers", "clients", "qps", "timeouts", "p50_ms", "reason"),
     *("total", "counts", "samples", "value", "series", "pods", "changes", "components", "incidents", "lacking"),
+    *("hops", "reached", "path_mtu", "black_hole", "reported_by", "offset_ms", "stratum", "loss"),
 ]
 JUNK: list[Any] = [
     None,
@@ -67,6 +68,23 @@ def test_honest_details_pass_unchanged() -> None:
         "certificate": {"subject": "CN=x", "days_left": -3},
     }
     assert believable(honest) == honest
+
+
+def test_honest_details_of_paths_and_clocks_pass_unchanged() -> None:
+    hop = {"ttl": 1, "address": None, "sent": 3, "received": 0, "loss": 1.0, "min_ms": None, "jitter_ms": None}
+    far = {"ttl": 2, "address": "10.0.0.1", "sent": 3, "received": 3, "loss": 0.0, "said": "prohibited"}
+    for honest in (
+        {"method": "icmp", "proto": "icmp", "hops": [hop, far], "reached": False, "lacking": ["CAP_NET_RAW missing"]},
+        {"path_mtu": 1400, "local_mtu": 1500, "black_hole": True, "capped": False, "tries": 40},
+        {"offset_ms": -4.3e12, "uncertainty_ms": 21.5, "delay_ms": 0.4, "stratum": 2, "leap": 0, "reference_id": "GPS"},
+        {"loss": 0.25, "min_ms": 0.1, "avg_ms": 0.2, "max_ms": 0.3, "mdev_ms": 0.05, "size": 1472, "df": True},
+    ):
+        assert believable(honest) == honest
+
+
+def test_a_path_that_is_made_up_is_dropped_and_named() -> None:
+    seen = believable({"hops": [{"ttl": 0}], "black_hole": "yes", "path_mtu": -1, "offset_ms": float("nan")})
+    assert seen == {"malformed": ["hops", "black_hole", "path_mtu", "offset_ms"]}
 
 
 def test_a_field_of_the_wrong_shape_is_dropped_and_named() -> None:
