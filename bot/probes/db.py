@@ -23,7 +23,7 @@ from bot.probes.base import Denied, Login, ProbeContext
 from bot.probes.classify import CAUGHT, classify
 from bot.probes.db_line import Line
 from bot.probes.params import Place, Reader, show
-from bot.probes.trace import Trace
+from bot.probes.stopwatch import Stopwatch
 from bot.probes.tries import Try, spaced, summarise
 
 TLS = ("none", "require", "verify")
@@ -85,7 +85,7 @@ class Talk(Protocol):
     """One conversation in the server's protocol. Both methods raise what `classify` can name."""
 
     async def greet(self) -> Word:
-        """Until the server's first word is there; ends the phase DB of the line's trace."""
+        """Until the server's first word is there; ends the phase DB of the line's stopwatch."""
         ...
 
     async def part(self) -> Word:
@@ -100,7 +100,7 @@ Begin = Callable[[Line, Login | None], Talk]
 class _Call:
     """One connection: how far it came and what it heard."""
 
-    trace: Trace = field(default_factory=Trace)
+    watch: Stopwatch = field(default_factory=Stopwatch)
     talk: Talk | None = None
     word: Word = field(default_factory=Word)
 
@@ -110,7 +110,7 @@ class _Call:
             async with asyncio.timeout_at(deadline):
                 word = await step()
         except CAUGHT as exc:
-            why = classify(exc, self.trace.phase)
+            why = classify(exc, self.watch.phase)
             word = Word(failure=why.failure, fault=why.fault, told={"reason": why.reason} if why.reason else {})
         self.word = replace(word, told={**self.word.told, **word.told})
 
@@ -135,12 +135,12 @@ async def probe(asked: Server, begin: Begin, ctx: ProbeContext) -> Outcome:
             call = await _try(asked, begin, login, ctx)
         told.update(_fit(call.word.told, login.secret if login else ""))
         code = call.word.told.get("code")
-        row = {"ms": round(call.trace.total(), 3), "failure": call.word.failure and call.word.failure.value}
+        row = {"ms": round(call.watch.total(), 3), "failure": call.word.failure and call.word.failure.value}
         return Try(
             failure=call.word.failure,
             fault=call.word.fault,
-            timings_ms={**call.trace.done_ms, **({} if call.word.failure else {"total": call.trace.total()})},
-            spent_ms=call.trace.spent() if call.word.failure else {},
+            timings_ms={**call.watch.done_ms, **({} if call.word.failure else {"total": call.watch.total()})},
+            spent_ms=call.watch.spent() if call.word.failure else {},
             row={**row, "code": str(code)[:20]} if code else row,
         )
 
@@ -174,13 +174,13 @@ async def _located(call: _Call, asked: Server, ctx: ProbeContext, deadline: floa
         return Word(told={"address": found[0][0]})
 
     if asked.place.address is None:
-        call.trace.begin(Phase.DNS)
+        call.watch.begin(Phase.DNS)
     await call.hear(look, deadline)
     if not found:
         return ""
     address, ms = found[0]
     if ms is not None:
-        call.trace.end(ms)
+        call.watch.end(ms)
     return address
 
 
@@ -193,12 +193,12 @@ async def _greeted(
     ctx: ProbeContext,
     held: contextlib.ExitStack,
 ) -> Word:
-    call.trace.begin(Phase.TCP)
+    call.watch.begin(Phase.TCP)
     connected = await dial.connect(asked.kind, address, asked.port, ctx)
     held.callback(connected.sock.close)
-    call.trace.end(connected.ms)
-    call.trace.begin(Phase.DB)
-    line = Line(connected.held(), call.trace, tls=asked.tls, name=asked.sni, ca_file=ctx.ca_file)
+    call.watch.end(connected.ms)
+    call.watch.begin(Phase.DB)
+    line = Line(connected.held(), call.watch, tls=asked.tls, name=asked.sni, ca_file=ctx.ca_file)
     talk = begin(line, login)
     word = await talk.greet()
     call.talk = talk
@@ -212,7 +212,7 @@ async def _part(call: _Call, login: Login | None, deadline: float) -> None:
     began = time.perf_counter()
     await call.hear(call.talk.part, deadline)
     if login is not None:
-        call.trace.done_ms["session"] = (time.perf_counter() - began) * 1000
+        call.watch.done_ms["session"] = (time.perf_counter() - began) * 1000
 
 
 def _see_slots(first: _Call, others: Iterable[_Call]) -> None:

@@ -8,15 +8,15 @@ from pathlib import Path
 from bot.domain.failure import Failure, Phase
 from bot.probes.classify import Classified, Closed
 from bot.probes.ready import Socket
+from bot.probes.stopwatch import Stopwatch
 from bot.probes.stream import Plain, Stream, Tls, trusting, unverified
-from bot.probes.trace import Trace
 
 
 class Line:
     """A connected socket being talked over. `tls` is "none", "require" or "verify"."""
 
-    def __init__(self, sock: Socket, trace: Trace, *, tls: str, name: str, ca_file: Path | None) -> None:
-        self.sock, self.trace = sock, trace
+    def __init__(self, sock: Socket, watch: Stopwatch, *, tls: str, name: str, ca_file: Path | None) -> None:
+        self.sock, self.watch = sock, watch
         self.tls, self.name = tls, name
         self._ca_file = ca_file
         self._stream: Stream = Plain(sock)
@@ -35,17 +35,17 @@ class Line:
         """Shake hands, and be in the phase DB again. What came in the clear before is an attack (CVE-2011-0411)."""
         if self._data:
             raise Classified(Failure.DB_PROTOCOL, reason="data before the TLS handshake")
-        self.trace.begin(Phase.TLS)
+        self.watch.begin(Phase.TLS)
         stream = Tls(self.sock, self.trusted(), self.name)
         await stream.shake()
-        self.trace.end()
-        self.trace.begin(Phase.DB)
+        self.watch.end()
+        self.watch.begin(Phase.DB)
         self._stream = stream
 
     def greeted(self) -> None:
         """The server's first word is there: end the phase DB."""
-        if "greeting" not in self.trace.done_ms:
-            self.trace.end()
+        if "greeting" not in self.watch.done_ms:
+            self.watch.end()
 
     async def send(self, data: bytes) -> None:
         """Write all of it."""

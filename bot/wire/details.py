@@ -61,12 +61,6 @@ def _count(low: int) -> Callable[[Any], int]:
     return read
 
 
-def _flag(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise _Malformed
-    return value
-
-
 def _text(value: Any) -> str:
     if not isinstance(value, str):
         raise _Malformed
