@@ -15,6 +15,7 @@ from typing import Any
 
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
+from bot.wire.details import believable
 from tests.needs import missing, need_tool
 
 ROOT = Path(__file__).parent.parent
@@ -116,6 +117,7 @@ class Chain:
         )
         assert done.returncode == 0, done.stderr
         row = json.loads(done.stdout)
+        assert "malformed" not in believable(row["detail"]), "the hub would drop what the probe says"
         row["failure"] = Failure(row["failure"]) if row["failure"] else None
         row["fault_of"] = FaultOf(row["fault_of"]) if row["fault_of"] else None
         return Outcome(**row)

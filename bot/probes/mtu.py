@@ -39,9 +39,9 @@ def prepare(params: Mapping[str, Json]) -> Probe:
     """Search between `low` and `high` by echoes with DF; by TCP at `port` where echoes are filtered or not permitted.
 
     timings_ms: dns (by name only), rtt. detail: path_mtu (the largest that was seen to pass), local_mtu (echoes only),
-    low, high, capped (path_mtu is `high`: larger ones were not tried), black_hole (null where nothing can be said),
-    reported_by (the router that said "too big"), method (icmp, icmp_raw, tcp), tries (packets, or TCP connections),
-    lacking, reason.
+    low_bytes, high_bytes, capped (path_mtu is `high`: larger ones were not tried), black_hole (null where nothing can
+    be said), reported_by (the router that said "too big"), method (icmp, icmp_raw, tcp), tries (packets, or TCP
+    connections), lacking, reason.
     """
     read = Reader(params)
     largest = MAX_PAYLOAD + 28
@@ -66,7 +66,7 @@ async def _run(wanted: Plan, ctx: ProbeContext) -> Outcome:
 async def _measure(address: str, wanted: Plan, ctx: ProbeContext) -> Outcome:
     low = max(wanted.low, LEAST_V6) if ":" in address else wanted.low
     bounds = Bounds(low=min(low, wanted.high - 1), high=wanted.high)
-    shown: dict[str, Json] = {"address": address, "low": bounds.low, "high": bounds.high}
+    shown: dict[str, Json] = {"address": address, "low_bytes": bounds.low, "high_bytes": bounds.high}
     found: Found | None = None
     if wanted.method != "tcp":
         may = leave(address, ctx)
@@ -100,7 +100,7 @@ def _outcome(found: Found, shown: Mapping[str, Json]) -> Outcome:
         **shown,
         "path_mtu": found.path_mtu,
         "local_mtu": found.local_mtu,
-        "capped": found.path_mtu == shown["high"] and found.path_mtu != found.local_mtu,
+        "capped": found.path_mtu == shown["high_bytes"] and found.path_mtu != found.local_mtu,
         "black_hole": found.black_hole,
         "reported_by": found.reported_by,
         "tries": max(1, found.tries),

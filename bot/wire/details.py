@@ -241,6 +241,8 @@ _SHAPES: Mapping[str, Read] = {
     "loss": _share,
     **dict.fromkeys(("min_ms", "avg_ms", "max_ms", "mdev_ms", "delay_ms", "uncertainty_ms"), _positive),
     "size": _count(0),
+    "low_bytes": _count(1),
+    "high_bytes": _count(1),
     "path_mtu": _count(1),
     "local_mtu": _count(1),
     "black_hole": _flag,

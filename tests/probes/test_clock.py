@@ -16,6 +16,7 @@ from bot.domain.failure import Failure, FaultOf
 from bot.lab.pki import Authority
 from bot.probes import ntp
 from bot.probes.table import run
+from bot.wire.details import believable
 from tests.needs import need_tool
 from tests.probes.conftest import MakeContext, Resolver
 from tests.probes.servers import HOST, free_port, http, site, tls_of
@@ -71,6 +72,7 @@ async def test_the_offset_is_the_servers_clock_minus_ours(context: MakeContext, 
     assert 25 <= seen.detail["uncertainty_ms"] < 100, "5 ms of root delay / 2 and 20 ms of dispersion at least"
     assert 0 <= seen.detail["delay_ms"] < 100
     assert 0 < seen.timings_ms["rtt"] < 100
+    assert "malformed" not in believable(seen.detail)
 
 
 async def test_requests_do_not_tell_our_clock_and_differ(context: MakeContext) -> None:
