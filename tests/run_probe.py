@@ -13,7 +13,7 @@ from pathlib import Path
 from bot.agent.policy import load_policy
 from bot.probes.table import run
 
-OPEN = "allow: [{network: 0.0.0.0/0}, {network: '::/0'}]\n"
+OPEN = "allow: [{network: 0.0.0.0/0, ports: any, kinds: any}, {network: '::/0', ports: any, kinds: any}]\n"
 
 
 def main() -> None:

@@ -150,6 +150,6 @@ def test_bounds_that_contradict_are_refused(path: Chain) -> None:
 
 
 def test_a_policy_that_does_not_name_the_kind_forbids_it(path: Chain) -> None:
-    policy = "allow: [{network: 10.77.0.0/16, kinds: [ping]}]\n"
+    policy = "allow: [{network: 10.77.0.0/16, ports: any, kinds: [ping]}]\n"
     seen = path.probe("mtu", {"address": path.address(2)}, uid=NOBODY, policy=policy)
     assert seen.failure is Failure.POLICY_DENIED
