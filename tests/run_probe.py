@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -11,7 +12,8 @@ import tempfile
 from pathlib import Path
 
 from bot.agent.policy import load_policy
-from bot.probes.table import run
+from bot.probes.base import BadParams
+from bot.probes.table import check, run
 
 OPEN = "allow: [{network: 0.0.0.0/0, ports: any, kinds: any}, {network: '::/0', ports: any, kinds: any}]\n"
 
@@ -23,6 +25,8 @@ def main() -> None:
         file.write(asked["policy"] or OPEN)
         file.flush()
         context = load_policy(Path(file.name)).context({})
+    with contextlib.suppress(BadParams):
+        check(asked["kind"], asked["params"])  # import what it takes, for another user may not read this Python
     if asked["uid"]:
         os.setgroups([])
         os.setresgid(asked["uid"], asked["uid"], asked["uid"])
