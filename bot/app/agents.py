@@ -1,14 +1,17 @@
-"""`/agents`: who is looking, from where, and who is silent."""
+"""`/agents`: who is looking, from where, who is silent, and what some of them cannot do."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 from bot.app import words
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
-from bot.domain.message import Header, Table
+from bot.domain.message import Bullets, Header, Table
 from bot.domain.probe import Agent
 from bot.domain.text import Text
 
+MAX_LACKING = 20
 STATES = {"ready": "✓", "lost": "✗", "draining": "…", "starting": "…"}
 
 
@@ -37,8 +40,21 @@ async def agents(call: Call, tx: Tx) -> Then | None:
         tx,
         Header(text=title, tone="good" if ready == len(known) else "warn"),
         Table(columns=columns, rows=tuple(_row(call, a) for a in known)),
+        *_lacks(known),
     )
     return None
+
+
+def _lacks(known: Sequence[Agent]) -> tuple[Bullets, ...]:
+    """A line for each agent that lacks something, in its own words, which are English."""
+    lines = [f"{a.name}: {'; '.join(a.lacks)}" for a in known if a.lacks and a.state != "lost"]
+    if not lines:
+        return ()
+    more = len(lines) - MAX_LACKING
+    items = [Text(line, line) for line in lines[:MAX_LACKING]]
+    if more > 0:
+        items.append(Text(f"还有 {more} 个观测点", f"and {more} more"))
+    return (Bullets(items=tuple(items), label=Text("这些观测点有做不到的事", "what some of them cannot do")),)
 
 
 def _row(call: Call, agent: Agent) -> tuple[str, ...]:

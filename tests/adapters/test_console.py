@@ -535,6 +535,16 @@ async def test_lost_agents_are_shown_as_lost() -> None:
         assert 'data-state="lost">lost' in page
 
 
+async def test_what_an_agent_cannot_do_is_said_below_in_its_own_words() -> None:
+    async with signed_in() as (client, console):
+        assert "What some of them cannot do" not in (await client.get("/agents?lang=en")).text
+        first, *others = console.night.agents_
+        console.night.agents_ = [replace(first, lacks=("ping: <no> capability", "dns: none")), *others]
+        page = (await client.get("/agents?lang=en")).text
+        assert "What some of them cannot do" in page
+        assert f"<li><b>{first.name}</b> ping: &lt;no&gt; capability; dns: none</li>" in page
+
+
 async def test_the_lab_is_behind_the_same_session() -> None:
     async with served(lab=True) as console, httpx.AsyncClient(base_url=console.url, trust_env=False) as client:
         assert (await client.get("/lab/state")).status_code == 401

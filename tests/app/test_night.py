@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -198,6 +199,20 @@ async def test_the_views_answer_in_both_languages(tmp_path: Path, typed: str) ->
         await night.types(typed)
         assert night.shows(lang="zh").strip()
         assert night.shows(lang="en").strip()
+
+
+async def test_what_an_agent_cannot_do_is_said_below_the_others(tmp_path: Path) -> None:
+    one, *others = nights.agents()
+    lacking = replace(one, lacks=("ping: CAP_NET_RAW is missing", "only 256 files may be open at once"))
+    async with a_night(tmp_path, who=[lacking, *others]) as night:
+        await night.types("/agents")
+        for lang in ("zh", "en"):
+            line = f"{one.name}: ping: CAP_NET_RAW is missing; only 256 files may be open at once"
+            assert night.shows(lang=lang).count(line) == 1
+    (tmp_path / "crowd").mkdir()
+    async with a_night(tmp_path / "crowd", who=[replace(lacking, name=f"vm-{n}") for n in range(30)]) as night:
+        await night.types("/agents")
+        assert "and 10 more" in night.shows(lang="en")
 
 
 async def test_without_agents_diag_says_how_to_start_one(tmp_path: Path) -> None:

@@ -286,6 +286,7 @@ class Night:
     typed: list[tuple[str, str, str, str]] = field(default_factory=list)
     timeline_: list[Entry] = field(default_factory=entries)
     incidents_: list[Incident] = field(default_factory=lambda: [INCIDENT])
+    agents_: list[Agent] = field(default_factory=lambda: agents())
     answer: Callable[[str], Message | None] = lambda text: None
     store_down: bool = False
     refuse: UserError | None = None
@@ -324,7 +325,7 @@ class Night:
         return self.incidents_
 
     def agents(self) -> Sequence[Agent]:
-        return agents()
+        return self.agents_
 
     async def set_language(self, room: str, lang: Lang) -> None:
         self.rooms_[room] = replace(self.rooms_[room], lang=lang)

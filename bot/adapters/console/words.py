@@ -88,6 +88,7 @@ WORDS: dict[str, Text] = {
     "version": Text("版本", "Version"),
     "last_seen": Text("最近一次", "Last seen"),
     "lag": Text("事件循环延迟", "Loop lag"),
+    "lacks": Text("这些观测点有做不到的事", "What some of them cannot do"),
     "ready": Text("就绪", "ready"),
     "starting": Text("启动中", "starting"),
     "draining": Text("退出中", "draining"),
