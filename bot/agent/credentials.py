@@ -21,7 +21,7 @@ def credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
     if not any("_SECRET_" in name for name in environ):
         return {}
     # An agent without keys needs no memory for those who would take them.
-    from bot.probes.vendors import VENDORS
+    from bot.probes.vendor.vendors import VENDORS
 
     found = {}
     for vendor in VENDORS:

@@ -14,10 +14,10 @@ import socket
 from collections.abc import Sequence
 
 from bot.agent.pipe import PipeBroken
-from bot.probes import ready
 from bot.probes.classify import Classified
-from bot.probes.names import getaddrinfo
-from bot.probes.ready import Socket
+from bot.probes.net import ready
+from bot.probes.net.ready import Socket
+from bot.probes.resolving.names import getaddrinfo
 
 log = logging.getLogger("warroom.agent")
 

@@ -13,7 +13,7 @@ from typing import Any
 from bot.domain.errors import ConfigError
 from bot.probes.base import BadParams, Login
 from bot.probes.params import endpoint, literal, show
-from bot.probes.query_log import FORMATS
+from bot.probes.resolving.query_log import FORMATS
 from bot.probes.table import KINDS
 
 _PORTS = re.compile(r"([0-9]{1,5})(?:-([0-9]{1,5}))?")

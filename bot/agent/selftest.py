@@ -12,8 +12,8 @@ import socket
 import time
 from collections.abc import Sequence
 
-from bot.probes import stamps
 from bot.probes.base import ProbeContext
+from bot.probes.net import stamps
 
 FILES_ENOUGH = 1024
 LAG_S = 0.1

@@ -13,10 +13,10 @@ from functools import partial
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes.base import BadParams, Credential, Probe, ProbeContext, failed
-from bot.probes.exchange import Exchange, Repeat, Reply, repeated, series
 from bot.probes.params import Reader
 from bot.probes.tries import Try, summarise
-from bot.probes.vendors import VENDORS, Answer, Call, Vendor
+from bot.probes.vendor.vendors import VENDORS, Answer, Call, Vendor
+from bot.probes.web.exchange import Exchange, Repeat, Reply, repeated, series
 
 _WORD = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _SIGNATURE = re.compile(r"[0-9A-Fa-f]{64}")

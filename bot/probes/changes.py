@@ -17,13 +17,15 @@ from typing import Any
 from bot.domain.change import MOST, Change, newest
 from bot.domain.failure import Failure, fault_of
 from bot.domain.probe import Json, Outcome
-from bot.probes import cloudaudit, kubernetes, masking, service_api, tencent
 from bot.probes.base import BadParams, Credential, Denied, Probe, ProbeContext
-from bot.probes.kubernetes import Cluster, Unreadable, Wanted
+from bot.probes.cluster import kubernetes
+from bot.probes.cluster.kubernetes import Cluster, Unreadable, Wanted
+from bot.probes.cluster.rollouts import rollouts
 from bot.probes.params import Reader, Url
 from bot.probes.redact import Redactor
-from bot.probes.rollouts import rollouts
-from bot.probes.service_api import Credentials, Service
+from bot.probes.vendor import cloudaudit, tencent
+from bot.probes.web import masking, service_api
+from bot.probes.web.service_api import Credentials, Service
 
 SOURCES = ("kubernetes", "cloudaudit")
 _NAMESPACE = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")

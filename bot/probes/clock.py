@@ -11,12 +11,14 @@ from functools import partial
 
 from bot.domain.failure import Failure, FaultOf, Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import clock_http, dial, names, ntp
 from bot.probes.base import Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
-from bot.probes.ntp import Reply, Sample
+from bot.probes.net import dial, ntp
+from bot.probes.net.ntp import Reply, Sample
 from bot.probes.params import Place, Reader
+from bot.probes.resolving import names
 from bot.probes.tries import Try, summarise
+from bot.probes.web import clock_http
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

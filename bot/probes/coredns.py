@@ -15,16 +15,17 @@ from statistics import median
 
 from bot.domain.failure import Failure, Phase, fault_of
 from bot.domain.probe import Json, Outcome
-from bot.probes import coredns_inventory, coredns_metrics, dns_message, kubernetes, names
 from bot.probes.base import BadParams, Denied, Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
-from bot.probes.coredns_inventory import Inventory
-from bot.probes.coredns_metrics import Between
-from bot.probes.coredns_scrape import scrape
-from bot.probes.dns_message import Question
-from bot.probes.kubernetes import Unreadable, Wanted
-from bot.probes.names import Resolver
+from bot.probes.cluster import coredns_inventory, coredns_metrics, kubernetes
+from bot.probes.cluster.coredns_inventory import Inventory
+from bot.probes.cluster.coredns_metrics import Between
+from bot.probes.cluster.coredns_scrape import scrape
+from bot.probes.cluster.kubernetes import Unreadable, Wanted
 from bot.probes.params import Reader, literal
+from bot.probes.resolving import dns_message, names
+from bot.probes.resolving.dns_message import Question
+from bot.probes.resolving.names import Resolver
 from bot.probes.tries import Try, spaced, summarise
 
 MAX_PODS = 16

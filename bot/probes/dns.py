@@ -11,12 +11,12 @@ from typing import Any
 
 from bot.domain.failure import Failure, Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import dns_message, names
 from bot.probes.base import BadParams, Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
-from bot.probes.dns_message import Answer, Question
-from bot.probes.names import Resolver
 from bot.probes.params import Reader
+from bot.probes.resolving import dns_message, names
+from bot.probes.resolving.dns_message import Answer, Question
+from bot.probes.resolving.names import Resolver
 from bot.probes.tries import Try, percentile, spaced, summarise
 
 MAX_ANSWERS = 64

@@ -10,13 +10,14 @@ from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import coredns_metrics, query_log
 from bot.probes.base import BadParams, Denied, Probe, ProbeContext, failed
-from bot.probes.coredns_metrics import Between
-from bot.probes.coredns_scrape import scrape
-from bot.probes.kubernetes import Unreadable
+from bot.probes.cluster import coredns_metrics
+from bot.probes.cluster.coredns_metrics import Between
+from bot.probes.cluster.coredns_scrape import scrape
+from bot.probes.cluster.kubernetes import Unreadable
 from bot.probes.params import Reader, endpoint, show
-from bot.probes.query_log import Line
+from bot.probes.resolving import query_log
+from bot.probes.resolving.query_log import Line
 
 COUNTERS = "coredns_metrics"
 TOP = 10
@@ -118,7 +119,7 @@ async def _watch(source: str, seconds: int, port: int, ctx: ProbeContext) -> Out
         else:
             if not ctx.capture:
                 return "capture: the agent's policy does not allow it (capture: true)"
-            from bot.probes import capture
+            from bot.probes.net import capture
 
             if port not in _dns_ports(ctx):
                 return f"capture: port {port} is neither 53 nor the port of a resolver that the agent's policy names"

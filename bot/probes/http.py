@@ -9,9 +9,9 @@ from functools import partial
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
 from bot.probes.base import Probe, ProbeContext
-from bot.probes.exchange import Exchange, Repeat, Reply, Request, repeated, series
 from bot.probes.params import Reader
 from bot.probes.tries import Try, summarise
+from bot.probes.web.exchange import Exchange, Repeat, Reply, Request, repeated, series
 
 BODY_HEAD = 300
 

@@ -18,12 +18,12 @@ from typing import Any
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import masking, service_api
 from bot.probes.base import BadParams, Credential, Probe, ProbeContext, failed
-from bot.probes.log_backends import BACKENDS, PLACES, Backend, Found, Line, Query
 from bot.probes.params import Reader
 from bot.probes.redact import Redactor
-from bot.probes.service_api import Answer, Credentials, Service
+from bot.probes.web import masking, service_api
+from bot.probes.web.log_backends import BACKENDS, PLACES, Backend, Found, Line, Query
+from bot.probes.web.service_api import Answer, Credentials, Service
 
 MAX_SAMPLES = 10
 MAX_SAMPLE = 300

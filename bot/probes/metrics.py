@@ -15,11 +15,11 @@ from urllib.parse import urlencode
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import service_api
 from bot.probes.base import BadParams, Probe, ProbeContext
-from bot.probes.exchange import Request
 from bot.probes.params import Reader
-from bot.probes.service_api import Answer, Credentials, Service
+from bot.probes.web import service_api
+from bot.probes.web.exchange import Request
+from bot.probes.web.service_api import Answer, Credentials, Service
 
 MAX_SERIES = 50
 MAX_RANGES = 12

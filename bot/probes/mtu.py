@@ -8,13 +8,14 @@ from functools import partial
 
 from bot.domain.failure import Failure, Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import mtu_tcp, names
 from bot.probes.base import BadParams, Probe, ProbeContext, failed
 from bot.probes.classify import CAUGHT, classify
-from bot.probes.echo import MAX_PAYLOAD, leave
-from bot.probes.mtu_echo import Sweep
-from bot.probes.mtu_found import Bounds, Found
+from bot.probes.net import mtu_tcp
+from bot.probes.net.echo import MAX_PAYLOAD, leave
+from bot.probes.net.mtu_echo import Sweep
+from bot.probes.net.mtu_found import Bounds, Found
 from bot.probes.params import Place, Reader
+from bot.probes.resolving import names
 
 LEAST_V4, LEAST_V6 = 576, 1280
 """What every host must take (RFC 791) and every link must carry (RFC 8200 5)."""

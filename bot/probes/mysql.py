@@ -14,12 +14,12 @@ from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json
-from bot.probes import db, mysql_session
-from bot.probes import mysql_wire as wire
 from bot.probes.base import Login, Probe
 from bot.probes.classify import Classified
-from bot.probes.db import Talk, Word
-from bot.probes.db_line import Line
+from bot.probes.database import db, mysql_session
+from bot.probes.database import mysql_wire as wire
+from bot.probes.database.db import Talk, Word
+from bot.probes.database.db_line import Line
 from bot.probes.params import Reader
 
 NOBODY = "warroom_probe"
@@ -28,7 +28,7 @@ MAX_ROUNDS = 4
 
 
 def prepare(params: Mapping[str, Json]) -> Probe:
-    """Hear the greeting `tries` times; see `bot.probes.db.probe`. Each try is two connections without a login."""
+    """Hear the greeting `tries` times; see `database.db.probe`. Each try is two connections without a login."""
     read = Reader(params)
     asked = db.server(read, "mysql", port=3306, tries=2, reserved=1, most_reserved=1)
     read.done()

@@ -15,12 +15,12 @@ from urllib.parse import unquote
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import aws, cos
 from bot.probes.base import BadParams, Credential, Probe, ProbeContext, failed
-from bot.probes.exchange import Exchange, Repeat, Reply, Request, repeated, series
 from bot.probes.params import Reader
 from bot.probes.redact import Redactor
 from bot.probes.tries import Try, summarise
+from bot.probes.vendor import aws, cos
+from bot.probes.web.exchange import Exchange, Repeat, Reply, Request, repeated, series
 
 MARKS = {"cos": ("x-cos-request-id", "x-cos-trace-id"), "s3": ("x-amz-request-id", "x-amz-id-2")}
 """Response headers that only the vendor itself sets (Tencent COS and AWS S3, common response headers)."""

@@ -9,12 +9,14 @@ from statistics import fmean, pstdev
 
 from bot.domain.failure import Failure, FaultOf, Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import dial, flight, icmp_errors, names, tcp
+from bot.probes import tcp
 from bot.probes.base import BadParams, Probe, ProbeContext, failed
 from bot.probes.classify import CAUGHT, classify
-from bot.probes.echo import MAX_PAYLOAD, Echo, leave, open_socket
-from bot.probes.icmp_errors import Report
+from bot.probes.net import dial, flight, icmp_errors
+from bot.probes.net.echo import MAX_PAYLOAD, Echo, leave, open_socket
+from bot.probes.net.icmp_errors import Report
 from bot.probes.params import Place, Reader
+from bot.probes.resolving import names
 from bot.probes.tries import Try, spaced, summarise
 
 

@@ -12,14 +12,14 @@ from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json
-from bot.probes import db
-from bot.probes import postgres_wire as wire
 from bot.probes.base import Login, Probe
 from bot.probes.classify import Classified
-from bot.probes.db import Word
-from bot.probes.db_line import Line
+from bot.probes.database import db
+from bot.probes.database import postgres_wire as wire
+from bot.probes.database.db import Word
+from bot.probes.database.db_line import Line
+from bot.probes.database.scram import ScramError
 from bot.probes.params import Reader
-from bot.probes.scram import ScramError
 
 NOBODY = "warroom_probe"
 RESERVED = 3
@@ -34,7 +34,7 @@ _FULLNESS = """SELECT current_setting('server_version'), current_setting('max_co
 
 
 def prepare(params: Mapping[str, Json]) -> Probe:
-    """Send a startup message `tries` times; see `bot.probes.db.probe`. Each try is 1 + reserved connections."""
+    """Send a startup message `tries` times; see `database.db.probe`. Each try is 1 + reserved connections."""
     read = Reader(params)
     database = read.text("database", "postgres", limit=63)
     asked = db.server(read, "postgres", port=5432, tries=2, reserved=RESERVED, most_reserved=20)

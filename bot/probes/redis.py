@@ -12,11 +12,11 @@ from functools import partial
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json
-from bot.probes import db
 from bot.probes.base import Login, Probe
 from bot.probes.classify import Classified
-from bot.probes.db import Word
-from bot.probes.db_line import Line
+from bot.probes.database import db
+from bot.probes.database.db import Word
+from bot.probes.database.db_line import Line
 from bot.probes.params import Reader
 
 MAX_LINE = 4096
@@ -30,7 +30,7 @@ class _Refused(Exception):
 
 
 def prepare(params: Mapping[str, Json]) -> Probe:
-    """PING `tries` times; see `bot.probes.db.probe`."""
+    """PING `tries` times; see `bot.probes.database.db.probe`."""
     read = Reader(params)
     asked = db.server(read, "redis", port=6379)
     read.done()

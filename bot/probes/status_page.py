@@ -15,12 +15,12 @@ from typing import Any
 
 from bot.domain.failure import Failure
 from bot.domain.probe import Json, Outcome
-from bot.probes import feeds, service_api
 from bot.probes.base import Probe, ProbeContext
-from bot.probes.exchange import Reply, Request, exchange
-from bot.probes.feeds import Item, NoFeed
 from bot.probes.params import Reader, Url
-from bot.probes.service_api import Answer, Credentials
+from bot.probes.web import feeds, service_api
+from bot.probes.web.exchange import Reply, Request, exchange
+from bot.probes.web.feeds import Item, NoFeed
+from bot.probes.web.service_api import Answer, Credentials
 
 MAX_PAGE = 1024 * 1024
 MAX_COMPONENTS = 50

@@ -10,10 +10,11 @@ from functools import partial
 
 from bot.domain.failure import Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import dial, names
 from bot.probes.base import Probe, ProbeContext
 from bot.probes.classify import CAUGHT, classify
+from bot.probes.net import dial
 from bot.probes.params import Place, Reader
+from bot.probes.resolving import names
 from bot.probes.tries import Try, spaced, summarise
 
 

@@ -11,12 +11,13 @@ from functools import partial
 
 from bot.domain.failure import Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import certificate, dial, names
 from bot.probes.base import Probe, ProbeContext, failed
 from bot.probes.classify import CAUGHT, classify
+from bot.probes.net import certificate, dial
+from bot.probes.net.stopwatch import Stopwatch
+from bot.probes.net.stream import Tls, trusting
 from bot.probes.params import Place, Reader
-from bot.probes.stopwatch import Stopwatch
-from bot.probes.stream import Tls, trusting
+from bot.probes.resolving import names
 
 
 def prepare(params: Mapping[str, Json]) -> Probe:

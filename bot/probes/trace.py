@@ -12,14 +12,15 @@ from statistics import fmean, median
 
 from bot.domain.failure import Failure, Phase
 from bot.domain.probe import Json, Outcome
-from bot.probes import hop, names
 from bot.probes.base import Probe, ProbeContext, failed
 from bot.probes.classify import CAUGHT, Diagnosis, classify
-from bot.probes.echo import leave
-from bot.probes.flight import Landed
-from bot.probes.hop import Way
-from bot.probes.icmp_errors import TIME_EXCEEDED
+from bot.probes.net import hop
+from bot.probes.net.echo import leave
+from bot.probes.net.flight import Landed
+from bot.probes.net.hop import Way
+from bot.probes.net.icmp_errors import TIME_EXCEEDED
 from bot.probes.params import Place, Reader
+from bot.probes.resolving import names
 
 PORTS = {"auto": 443, "icmp": 443, "udp": 33434, "tcp": 443}
 PACE_S = 0.01

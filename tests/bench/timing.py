@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from bot.probes import dns_message
 from bot.probes.base import ProbeContext
+from bot.probes.resolving import dns_message
 from bot.probes.table import run
 from tests.bench.capture import Capture, Packet, captured
 from tests.bench.load import context

@@ -10,9 +10,9 @@ import pytest
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.lab.pki import Authority
-from bot.probes import tencent
 from bot.probes.base import Credential
 from bot.probes.table import run
+from bot.probes.vendor import tencent
 from tests.probes.conftest import MakeContext
 from tests.probes.servers import HOST, http, site, tls_of
 

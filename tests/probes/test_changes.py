@@ -13,9 +13,9 @@ from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.lab.loopback import tc3
 from bot.lab.pki import Authority
-from bot.probes.cloudaudit import kind_of
-from bot.probes.rollouts import rollouts
+from bot.probes.cluster.rollouts import rollouts
 from bot.probes.table import run
+from bot.probes.vendor.cloudaudit import kind_of
 from bot.wire.details import believable
 from tests.probes.conftest import MakeContext
 from tests.probes.http_api import TOKEN, Asked, asked, said

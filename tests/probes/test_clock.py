@@ -14,7 +14,7 @@ import pytest
 
 from bot.domain.failure import Failure, FaultOf
 from bot.lab.pki import Authority
-from bot.probes import ntp
+from bot.probes.net import ntp
 from bot.probes.table import run
 from bot.wire.details import believable
 from tests.needs import need_tool

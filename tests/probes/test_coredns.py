@@ -10,8 +10,8 @@ import pytest
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.lab.pki import Authority
-from bot.probes.coredns_inventory import sizing
-from bot.probes.coredns_metrics import Between, quantile, scrape, told
+from bot.probes.cluster.coredns_inventory import sizing
+from bot.probes.cluster.coredns_metrics import Between, quantile, scrape, told
 from bot.probes.table import run
 from bot.wire.details import believable
 from tests.probes.conftest import MakeContext, Resolver

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.probes import dns_message
 from bot.probes.base import BadParams
+from bot.probes.resolving import dns_message
 
 ASKED = dns_message.question("www.Example.com", "A")
 

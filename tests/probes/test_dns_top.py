@@ -9,9 +9,9 @@ import pytest
 
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
-from bot.probes import dns_message
-from bot.probes.capture import parse
-from bot.probes.query_log import Line, Tail, coredns, dnsmasq, unbound
+from bot.probes.net.capture import parse
+from bot.probes.resolving import dns_message
+from bot.probes.resolving.query_log import Line, Tail, coredns, dnsmasq, unbound
 from bot.probes.table import run
 from bot.wire.details import believable
 from tests.needs import missing

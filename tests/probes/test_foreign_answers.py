@@ -13,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.change import newest
-from bot.probes import cloudaudit, coredns_inventory, feeds, kubernetes, metrics, status_page
-from bot.probes.coredns_metrics import Between, scrape, told, zones
-from bot.probes.exchange import Exchange, Reply
-from bot.probes.log_backends import BACKENDS, Found, Line, Query, Refusal
+from bot.probes import metrics, status_page
+from bot.probes.cluster import coredns_inventory, kubernetes
+from bot.probes.cluster.coredns_metrics import Between, scrape, told, zones
+from bot.probes.cluster.rollouts import rollouts
 from bot.probes.logs import summary
-from bot.probes.rollouts import rollouts
-from bot.probes.service_api import Answer
+from bot.probes.vendor import cloudaudit
+from bot.probes.web import feeds
+from bot.probes.web.exchange import Exchange, Reply
+from bot.probes.web.log_backends import BACKENDS, Found, Line, Query, Refusal
+from bot.probes.web.service_api import Answer
 from bot.wire.details import believable
 from bot.wire.frames import MAX_FRAME
 

@@ -9,7 +9,7 @@ from bot.agent.credentials import service_account
 from bot.domain.failure import Failure
 from bot.lab.pki import Authority
 from bot.probes.base import Denied
-from bot.probes.kubernetes import Unreadable, Wanted, cluster
+from bot.probes.cluster.kubernetes import Unreadable, Wanted, cluster
 from tests.probes.conftest import MakeContext
 from tests.probes.http_api import TOKEN
 from tests.probes.kubernetes_server import Cluster, account

@@ -9,9 +9,9 @@ import pytest
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.lab.pki import Authority
-from bot.probes.log_backends import Line
 from bot.probes.logs import code_of
 from bot.probes.table import run
+from bot.probes.web.log_backends import Line
 from bot.wire.details import believable
 from tests.probes.conftest import MakeContext
 from tests.probes.http_api import TOKEN, login, served

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from bot.probes.logs import Line, sample
-from bot.probes.masking import json_of_others, of_others
+from bot.probes.web.masking import json_of_others, of_others
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import pytest
 
 from bot.domain.failure import Failure, FaultOf
 from bot.lab.pki import Authority
+from bot.probes.cluster.prom_text import samples
 from bot.probes.metrics import result
-from bot.probes.prom_text import samples
 from bot.probes.table import run
 from bot.wire.details import believable
 from tests.needs import need_tool

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from bot.probes.prom_text import Sample, samples
+from bot.probes.cluster.prom_text import Sample, samples
 
 TEXT = r"""
 # HELP up Whether.

@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from bot.probes import ready
-from bot.probes.ready import Socket
+from bot.probes.net import ready
+from bot.probes.net.ready import Socket
 
 
 def pair() -> tuple[Socket, socket.socket]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.probes.scram import Scram, ScramError
+from bot.probes.database.scram import Scram, ScramError
 
 NONCE = "rOprNGfwEbeRWgbNEkqO"
 FIRST = b"r=rOprNGfwEbeRWgbNEkqO%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"

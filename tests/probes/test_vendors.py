@@ -16,9 +16,9 @@ import pytest
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.lab.pki import Authority
-from bot.probes import aliyun, aws, cos
 from bot.probes.base import Credential
 from bot.probes.table import run
+from bot.probes.vendor import aliyun, aws, cos
 from tests.probes.conftest import MakeContext
 from tests.probes.http_api import asked, said
 from tests.probes.servers import HOST, http, site, tls_of

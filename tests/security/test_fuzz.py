@@ -25,9 +25,10 @@ from bot.domain.errors import ConfigError, FrameError
 from bot.domain.failure import Failure
 from bot.domain.probe import Agent, Outcome, ProbeRequest
 from bot.lab.pki import Authority
-from bot.probes import capture, certificate, dns_message
 from bot.probes.base import BadParams
-from bot.probes.query_log import FORMATS
+from bot.probes.net import capture, certificate
+from bot.probes.resolving import dns_message
+from bot.probes.resolving.query_log import FORMATS
 from bot.probes.table import KINDS, check
 from bot.wire.codec import body_of, decode, encode, frame_of
 from bot.wire.details import believable

@@ -19,8 +19,8 @@ import pytest
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.lab.pki import Authority
-from bot.probes import dns_message
-from bot.probes.stream import trusting, unverified
+from bot.probes.net.stream import trusting, unverified
+from bot.probes.resolving import dns_message
 from bot.probes.table import run
 from bot.wire.details import believable
 from bot.wire.frames import MAX_FRAME

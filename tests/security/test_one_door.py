@@ -24,7 +24,7 @@ token that Kubernetes mounted for this pod."""
 
 def test_no_probe_opens_a_socket_a_file_or_a_process_of_its_own() -> None:
     found: dict[str, set[str]] = {}
-    for path in sorted(Path(bot.probes.__path__[0]).glob("*.py")):
+    for path in sorted(Path(bot.probes.__path__[0]).rglob("*.py")):
         code = re.sub(r'""".*?"""|#[^\n]*', "", path.read_text(encoding="utf-8"), flags=re.DOTALL)
         opened = {match[0] for match in OPENS.finditer(code)}
         if path.name == "ready.py":
@@ -36,7 +36,7 @@ def test_no_probe_opens_a_socket_a_file_or_a_process_of_its_own() -> None:
 
 def test_whoever_takes_a_socket_from_the_door_asks_the_policy_first() -> None:
     """`open_socket` alone does not ask; those who call it do, in the same function."""
-    for path in sorted(Path(bot.probes.__path__[0]).glob("*.py")):
+    for path in sorted(Path(bot.probes.__path__[0]).rglob("*.py")):
         code = path.read_text(encoding="utf-8")
         for body in re.split(r"\n(?=(?:async )?def |class )", code):
             asks = "guard.check(" in body

@@ -1,0 +1,1 @@
+"""Sockets, kernel stamps and packets: where time is measured."""

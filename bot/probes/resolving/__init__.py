@@ -1,0 +1,1 @@
+"""Names and resolvers: what is asked of DNS, and how answers read."""

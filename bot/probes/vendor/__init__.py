@@ -1,0 +1,1 @@
+"""Clouds: how their calls are signed and what their answers mean."""
