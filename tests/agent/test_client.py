@@ -112,16 +112,16 @@ async def test_jobs_go_out_and_observations_come_back(tmp_path: Path) -> None:
     assert the_hub.agents()[0].state == "lost"
 
 
-async def test_a_flood_of_jobs_beyond_512_comes_back_as_overload_of_the_agent(tmp_path: Path) -> None:
+async def test_a_flood_of_jobs_beyond_512_that_wait_comes_back_as_overload_of_the_agent(tmp_path: Path) -> None:
     the_hub = hub()
     patient = {"policy": POLICY + "budget: {probes_per_second: 5000}\n", "concurrent": 512}
     async with served(the_hub) as url, agent_client(url, tmp_path, **patient):
         await until(lambda: ready(the_hub))
-        seen = await answers(the_hub, *(slow(seconds=3) for _ in range(600)), deadline_s=30)
+        seen = await answers(the_hub, *(slow(seconds=3) for _ in range(512 + 512 + 88)), deadline_s=30)
     turned_away = [o for o in seen if o.failure is Failure.AGENT_OVERLOADED]
     assert len(turned_away) == 88
     assert {o.fault_of for o in turned_away} == {FaultOf.AGENT}
-    assert [o.failure for o in seen if o not in turned_away] == [Failure.TCP_REFUSED] * 512
+    assert [o.failure for o in seen if o not in turned_away] == [Failure.TCP_REFUSED] * 1024
 
 
 async def test_an_agent_shows_that_it_knows_the_token_and_introduces_itself_with_its_key(tmp_path: Path) -> None:
