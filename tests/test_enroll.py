@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +45,14 @@ class Strict:
         return done.stdout.strip()
 
     @contextmanager
-    def agent(self, token: str, name: str = "sh-vm", state: str = "state") -> Iterator[subprocess.Popen[str]]:
+    def agent(
+        self, token: str, name: str = "sh-vm", state: str = "state", options: Sequence[str] = ()
+    ) -> Iterator[subprocess.Popen[str]]:
         """A real agent process, told to stop at the end."""
         words = ["--hub", f"ws://127.0.0.1:{self.port}", "--name", name, "--region", "shanghai", "--vantage", "vm"]
         env = environ(**({"WARROOM_AGENT_TOKEN": token} if token else {}))
         process = subprocess.Popen(
-            [sys.executable, "-m", "bot.cli", "agent", *words, "--state", str(self.folder / state)],
+            [sys.executable, "-m", "bot.cli", "agent", *words, "--state", str(self.folder / state), *options],
             cwd=self.folder,
             env=env,
             stderr=subprocess.PIPE,
@@ -107,6 +109,20 @@ def test_an_agent_without_a_token_that_nobody_knows_is_told_what_to_do(bot: Stri
     assert "wrong token" in bot.refused("some shared token", name="new", state="guess")
     token = bot.enroll("--name", "other")
     assert "this token is for an agent named 'other'" in bot.refused(token, name="new", state="wrong")
+
+
+def test_what_an_agent_lacks_and_how_its_clock_goes_is_told_by_the_api(bot: Strict) -> None:
+    (bot.folder / "policy.yaml").write_text("query_log: {path: /no/such/query.log}\n")
+    with bot.agent(bot.enroll("--name", "bj-vm"), name="bj-vm", state="bj", options=["--policy", "policy.yaml"]):
+        bot.until("bj-vm", "ready")
+        rows = json.loads(bot.run("agents", "--format", "json").stdout)
+        (row,) = [one for one in rows if one["name"] == "bj-vm"]
+        assert "dns_top: the query log /no/such/query.log cannot be read by this user" in row["lacks"]
+        assert abs(row["clock_ms"]) < 1000
+        assert row["lag_ms"] >= 0
+        told = bot.run("command", "/agents").stdout
+        assert "bj-vm: " in told
+        assert "/no/such/query.log cannot be read" in told
 
 
 def test_a_key_that_is_taken_away_needs_a_new_token(bot: Strict) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 from bot.domain.errors import WarroomError
 
 T = TypeVar("T")
+GIVEN_UP_WITHIN_S = 1.0
 
 
 class PipeBroken(Exception):
@@ -49,5 +50,8 @@ async def unless(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T:
             return working.result()
         raise PipeBroken("told to stop")
     finally:
-        working.cancel()
         stopping.cancel()
+        if not working.done():
+            working.cancel()
+            # What it had opened is closed before anybody goes on.
+            await asyncio.wait((working,), timeout=GIVEN_UP_WITHIN_S)

@@ -84,7 +84,7 @@ class WebSocketCarrier:
             proxy=None,
         )
         try:
-            socket = await opening
+            socket = await unless(party.stop, _opened(opening))
         except BaseException:
             sock.close()
             raise
@@ -95,6 +95,10 @@ class WebSocketCarrier:
                 welcomed()
 
             await converse(party, _Socket(socket), welcomed=met)
+
+
+async def _opened(opening: connect) -> ClientConnection:
+    return await opening
 
 
 class _Socket:

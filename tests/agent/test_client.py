@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from websockets.asyncio.server import ServerConnection, serve
 
 from bot.adapters.agents import AgentDesk
 from bot.agent.client import AgentClient
@@ -439,6 +440,33 @@ async def test_an_agent_that_is_stopped_while_it_waits_to_dial_again_stops_at_on
         began = time.monotonic()
         client.stop.set()
     assert time.monotonic() - began < 1
+
+
+@pytest.mark.parametrize("said", [b"", b"HTTP/1.1 101 Switching Protocols\r\n"], ids=["nothing", "half an answer"])
+async def test_an_agent_that_is_stopped_while_the_other_side_is_slow_stops_at_once(tmp_path: Path, said: bytes) -> None:
+    async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(said)
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(stall, HOST, 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with agent_client(f"ws://{HOST}:{port}/agents/connect", tmp_path):
+            await asyncio.sleep(0.3)
+            began = time.monotonic()
+    assert time.monotonic() - began < 1.5
+
+
+async def test_an_agent_that_is_stopped_while_it_introduces_itself_stops_at_once(tmp_path: Path) -> None:
+    async def stall(socket: ServerConnection) -> None:
+        await socket.wait_closed()
+
+    async with serve(stall, HOST, 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        async with agent_client(f"ws://{HOST}:{port}/agents/connect", tmp_path):
+            await asyncio.sleep(0.3)
+            began = time.monotonic()
+        assert time.monotonic() - began < 1.5
 
 
 async def test_an_agent_says_why_it_is_no_longer_connected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
