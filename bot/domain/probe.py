@@ -150,6 +150,7 @@ class Observation:
             "took_ms": self.took_ms,
             "lag_ms": self.lag_ms,
             "clock_ms": self.clock_ms,
+            "request": self.request,
         }
 
     @classmethod
@@ -176,6 +177,7 @@ class Observation:
             took_ms=float(row.get("took_ms") or 0.0),
             lag_ms=float(row.get("lag_ms") or 0.0),
             clock_ms=float(row.get("clock_ms") or 0.0),
+            request=str(row.get("request") or ""),
         )
 
 
