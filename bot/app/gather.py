@@ -109,8 +109,10 @@ class Gathering:
 
     async def _take(self) -> Observation | None:
         """Take in the next observation; None when there was none for a moment."""
+        # Not `wait_for`: that of Python 3.11 forgets a cancellation that comes together with an observation.
         try:
-            seen = await asyncio.wait_for(self._in.get(), TICK_S)
+            async with asyncio.timeout(TICK_S):
+                seen = await self._in.get()
         except TimeoutError:
             return None
         if isinstance(seen, _Ended):
