@@ -1,0 +1,162 @@
+"""One scenario from its file to a judgement: stage, hub, agents, the command, the document."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bot.adapters.config import Config
+from bot.app.service import MAIN_ROOM
+from bot.bootstrap import Bot, build, listen
+from bot.domain.errors import WarroomError
+from bot.domain.probe import Agent
+from bot.lab.netns import files
+from bot.lab.netns.enter import inside
+from bot.lab.netns.judge import Judgement, judge
+from bot.lab.netns.kernel import LabFailed
+from bot.lab.netns.layout import CONTROL
+from bot.lab.netns.models import ScenarioModel
+from bot.lab.netns.stage import Stage
+
+HUB_PORT = 8800
+AGENTS_WITHIN_S = 30.0
+SETTLES_S = 1.5
+"""Load and limits find their balance before the command is typed."""
+GOLDEN_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Night:
+    """A run that came to an end. `agents` as the hub knew them when the command was typed."""
+
+    scenario: ScenarioModel
+    playbook: Mapping[str, Any]
+    agents: Sequence[Agent]
+    document: Mapping[str, Any]
+    judgement: Judgement
+    seconds: float
+    """All of it, from building to removing."""
+
+    def to_json(self) -> dict[str, Any]:
+        """One row of `lab run --format json`."""
+        return {
+            "scenario": self.scenario.model_dump(mode="json", exclude_defaults=True, by_alias=True),
+            "seconds": round(self.seconds, 2),
+            **self.judgement.to_json(),
+            "diag": dict(self.document),
+        }
+
+    def golden(self) -> dict[str, Any]:
+        """What a replay needs: observations in, verdict out."""
+        return {
+            "format": GOLDEN_FORMAT,
+            "scenario": self.scenario.scenario,
+            "about": self.scenario.about,
+            "playbook": dict(self.playbook),
+            "agents": [_agent(a) for a in self.agents],
+            "observations": self.document["observations"],
+            "missing": self.document["missing"],
+            "history": self.scenario.history,
+            "changes": [c.model_dump(mode="json") for c in self.scenario.changes],
+            "expected": self.scenario.expect.model_dump(mode="json"),
+            "verdict": self.document["verdict"],
+            "shares": {h["id"]: h["share"] for h in reversed(self.document["hypotheses"])},
+            "culprit": self.document["culprit"],
+            "took_s": self.document["took_s"],
+        }
+
+
+async def run(scenario: ScenarioModel) -> Night:
+    """Play it. Raises LabFailed or another WarroomError when it cannot be played to its end."""
+    began = time.monotonic()
+    async with Stage(scenario) as stage, _hub(stage) as bot:
+        names = await stage.start_agents(bot.config.url.replace("http", "ws"), bot.config.agent_token)
+        await _all_ready(stage, bot, names)
+        await asyncio.sleep(SETTLES_S)
+        stage.children.check()
+        book = files.playbook(scenario, stage.layout)
+        await stage.act()
+        agents = list(bot.hub.agents())
+        document = await _command(bot, scenario.command or f"/diag {book['playbook']}")
+        judgement = judge(scenario.scenario, scenario.expect, document, queries=stage.queries())
+    return Night(
+        scenario=scenario,
+        playbook=book,
+        agents=agents,
+        document=document,
+        judgement=judgement,
+        seconds=time.monotonic() - began,
+    )
+
+
+def record(night: Night, folder: Path) -> Path:
+    """Keep a run for replay: FOLDER/SCENARIO.json."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{night.scenario.scenario}.json"
+    path.write_text(json.dumps(night.golden(), ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+@contextlib.asynccontextmanager
+async def _hub(stage: Stage) -> AsyncIterator[Bot]:
+    """The bot, listening in the control namespace: nothing of this machine's own network is touched."""
+    config = Config(
+        host=stage.layout.hub,
+        port=HUB_PORT,
+        lang="en",
+        database_url=f"sqlite:///{stage.folder / 'warroom.db'}",
+        playbooks=stage.folder / "playbooks",
+        api_token=secrets.token_urlsafe(16),
+        agent_token=secrets.token_urlsafe(16),
+    )
+    listener, config = inside(stage.kernel.path(CONTROL), lambda: listen(config))
+    try:
+        bot = await build(config)
+    except BaseException:
+        listener.close()
+        raise
+    serving = asyncio.create_task(bot.serve(listener))
+    try:
+        yield bot
+    finally:
+        bot.stop()
+        await asyncio.wait([serving], timeout=8)
+        listener.close()
+
+
+async def _all_ready(stage: Stage, bot: Bot, names: Sequence[str]) -> None:
+    deadline = asyncio.get_running_loop().time() + AGENTS_WITHIN_S
+    while True:
+        late = set(names) - {a.name for a in bot.hub.agents() if a.state == "ready"}
+        if not late:
+            return
+        stage.children.check()
+        if asyncio.get_running_loop().time() > deadline:
+            name = min(late)
+            raise LabFailed(f"agent {name} did not connect: {stage.children.tail(name)}")
+        await asyncio.sleep(0.05)
+
+
+async def _command(bot: Bot, text: str) -> Mapping[str, Any]:
+    answer = await bot.service.command(text, user="lab", room=MAIN_ROOM)
+    document = answer["run"]
+    if document is None:
+        said = "\n".join(m["text"] for m in answer["messages"])
+        raise WarroomError(f"{text} came to no end: {said[:600]}")
+    found: Mapping[str, Any] = document
+    return found
+
+
+def _agent(agent: Agent) -> dict[str, Any]:
+    return {
+        **agent.to_json(),
+        "kinds": list(agent.kinds),
+        "resolvers": {kind: list(places) for kind, places in agent.resolvers.items()},
+    }
