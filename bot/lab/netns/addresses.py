@@ -56,6 +56,7 @@ def lay_out(scenario: ScenarioModel) -> Layout:
             port=443,
             addresses={"": c.address or free.next(SERVICES, 200)},
             ns=WORLD,
+            flaky=c.flaky,
         )
         for c in scenario.controls
     }
@@ -161,7 +162,8 @@ def _vpc(
 ) -> VpcPlace:
     network = _network(scenario, n)
     resolver = vpc.resolver or _in(network, 0, 2)
-    cluster = _cluster(n, vpc, network)
+    loaded = any(t.vpc == name and t.to == "cluster" for t in scenario.traffic)
+    cluster = _cluster(n, vpc, network, loaded=loaded)
     asking = [source(scenario, i) for i, t in enumerate(scenario.traffic) if t.vpc == name]
     serving = [s.addresses[""] for s in services.values() if s.ns == f"h{n}"]
     private = {s.host: s.addresses[""] for s in services.values() if s.ns == f"h{n}" and s.private_name}
@@ -209,14 +211,20 @@ def _name(scenario: ScenarioModel, region: str, vpc: str, place: VantageModel) -
     return f"{region}-{place.kind}" if same == 1 else f"{vpc}-{place.kind}"
 
 
-def _cluster(n: int, vpc: VpcModel, network: ipaddress.IPv4Network) -> ClusterPlace | None:
+def _cluster(n: int, vpc: VpcModel, network: ipaddress.IPv4Network, *, loaded: bool) -> ClusterPlace | None:
     if vpc.cluster is None:
         return None
     service = vpc.cluster.service or _in(network, 0, 10)
     names = {CLUSTER_NAMES[0]: _in(network, 0, 9), CLUSTER_NAMES[1]: service, **vpc.cluster.names}
     pods = tuple(_in(network, 1, 2 + i) for i in range(vpc.cluster.replicas))
     return ClusterPlace(
-        name=vpc.cluster.name, ns=f"k{n}", service=service, pods=pods, nodes=vpc.cluster.nodes, names=names
+        name=vpc.cluster.name,
+        ns=f"k{n}",
+        service=service,
+        pods=pods,
+        nodes=vpc.cluster.nodes,
+        names=names,
+        loaded=loaded,
     )
 
 

@@ -44,6 +44,8 @@ class ClusterPlace:
     pods: tuple[str, ...]
     nodes: int
     names: Mapping[str, str]
+    loaded: bool = False
+    """Whether others than the pods ask it as well."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,6 +84,8 @@ class ServicePlace:
     addresses: Mapping[str, str]
     ns: str
     private_name: bool = False
+    flaky: float = 0
+    """Percent of connections it refuses, always."""
 
     @property
     def everywhere(self) -> Sequence[str]:

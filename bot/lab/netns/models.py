@@ -105,11 +105,11 @@ class ServiceModel(Strict):
 
 
 class ControlModel(Strict):
-    """A site nobody suspects. A flaky one drops some of its connections and has nothing to do with the fault."""
+    """A site nobody suspects. A flaky one refuses some connections and has nothing to do with the fault."""
 
     host: Host
     address: Ip | None = None
-    flaky: Annotated[float, Field(ge=0, le=100)] = Field(default=0, description="percent of connections it drops")
+    flaky: Annotated[float, Field(ge=0, le=100)] = Field(default=0, description="percent of connections it refuses")
 
 
 class InternetModel(Strict):
@@ -153,6 +153,14 @@ class ChangeModel(Strict):
     who: str = ""
 
 
+class HistoryModel(Strict):
+    """An earlier incident, kept in what is recorded for tools that look at the past."""
+
+    title: str
+    days_ago: Annotated[float, Field(ge=0, le=10_000)] = 30
+    verdict: list[Name] = Field(default=[])
+
+
 class ExpectModel(Strict):
     """What is right."""
 
@@ -178,9 +186,13 @@ class ScenarioModel(Strict):
     faults: list[Fault] = Field(default=[])
     traffic: list[TrafficModel] = Field(default=[])
     missing: list[MissingModel] = Field(default=[])
-    history: list[dict[str, Any]] = Field(default=[], description="earlier incidents; kept for what is to come")
+    history: list[HistoryModel] = Field(default=[])
     changes: list[ChangeModel] = Field(default=[])
     command: str = Field(default="", description="by default /diag and the playbook's name")
+    rehearse: bool = Field(
+        default=False,
+        description="the command is typed once before the faults begin: that shows what normal looks like",
+    )
     expect: ExpectModel
 
     @property

@@ -40,6 +40,8 @@ class Night:
     playbook: Mapping[str, Any]
     agents: Sequence[Agent]
     document: Mapping[str, Any]
+    before: Mapping[str, Any] | None
+    """The document of the rehearsal, where there was one."""
     judgement: Judgement
     seconds: float
     """All of it, from building to removing."""
@@ -63,7 +65,8 @@ class Night:
             "agents": [_agent(a) for a in self.agents],
             "observations": self.document["observations"],
             "missing": self.document["missing"],
-            "history": self.scenario.history,
+            "before": self.before["observations"] if self.before else [],
+            "history": [h.model_dump(mode="json") for h in self.scenario.history],
             "changes": [c.model_dump(mode="json") for c in self.scenario.changes],
             "expected": self.scenario.expect.model_dump(mode="json"),
             "verdict": self.document["verdict"],
@@ -79,18 +82,24 @@ async def run(scenario: ScenarioModel) -> Night:
     async with Stage(scenario) as stage, _hub(stage) as bot:
         names = await stage.start_agents(bot.config.url.replace("http", "ws"), bot.config.agent_token)
         await _all_ready(stage, bot, names)
+        book = files.playbook(scenario, stage.layout)
+        command = scenario.command or f"/diag {book['playbook']}"
+        before = await _rehearsed(stage, bot, command) if scenario.rehearse else None
         await asyncio.sleep(SETTLES_S)
         stage.children.check()
-        book = files.playbook(scenario, stage.layout)
+        asked = stage.queries()
         await stage.act()
         agents = list(bot.hub.agents())
-        document = await _command(bot, scenario.command or f"/diag {book['playbook']}")
-        judgement = judge(scenario.scenario, scenario.expect, document, queries=stage.queries())
+        document = await _command(bot, command)
+        stage.children.check()
+        queries = {vpc: count - asked[vpc] for vpc, count in stage.queries().items()}
+        judgement = judge(scenario.scenario, scenario.expect, document, queries=queries)
     return Night(
         scenario=scenario,
         playbook=book,
         agents=agents,
         document=document,
+        before=before,
         judgement=judgement,
         seconds=time.monotonic() - began,
     )
@@ -142,6 +151,13 @@ async def _all_ready(stage: Stage, bot: Bot, names: Sequence[str]) -> None:
             name = min(late)
             raise LabFailed(f"agent {name} did not connect: {stage.children.tail(name)}")
         await asyncio.sleep(0.05)
+
+
+async def _rehearsed(stage: Stage, bot: Bot, command: str) -> Mapping[str, Any]:
+    """The command in a healthy world; then the faults begin."""
+    document = await _command(bot, command)
+    await stage.begin()
+    return document
 
 
 async def _command(bot: Bot, text: str) -> Mapping[str, Any]:

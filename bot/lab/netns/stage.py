@@ -33,7 +33,9 @@ HALF_S = 0.35
 
 
 class Stage:
-    """`async with Stage(scenario) as stage:` builds it, faults of moment 0 included; leaving removes everything."""
+    """`async with Stage(scenario) as stage:` builds it, faults of moment 0 included unless it is rehearsed; leaving
+    removes everything.
+    """
 
     def __init__(self, scenario: ScenarioModel) -> None:
         self.scenario = scenario
@@ -50,17 +52,13 @@ class Stage:
     async def __aenter__(self) -> Self:
         try:
             self.folder.mkdir(mode=0o700)
-            await asyncio.to_thread(files.prepare, self.folder, self.scenario, self.layout)
+            await _to_its_end(partial(files.prepare, self.folder, self.scenario, self.layout))
             self.kernel.build(wire(self.layout))
             await self._start_world()
-            for number, fault in enumerate(self.scenario.faults):
-                if fault.start == 0:
-                    await self._begin(number)
             for place in resolvers(self.layout):
                 await self._start_resolver(place)
-            for traffic in self.scenario.traffic:
-                if traffic.start == 0:
-                    await self._load(traffic)
+            if not self.scenario.rehearse:
+                await self.begin()
         except BaseException:
             await self.close()
             raise
@@ -87,6 +85,15 @@ class Stage:
         for place in places:
             await self._start_agent(place, hub_url, token)
         return [place.name for place in places]
+
+    async def begin(self) -> None:
+        """Faults and load that are there when the command is typed."""
+        for number, fault in enumerate(self.scenario.faults):
+            if fault.start == 0:
+                await self._begin(number)
+        for traffic in self.scenario.traffic:
+            if traffic.start == 0:
+                await self._load(traffic)
 
     async def act(self) -> None:
         """What is to happen just before the command, and then, in the background, during it."""
@@ -228,6 +235,16 @@ class Stage:
             await work()
 
         self._asides.append(asyncio.create_task(wait()))
+
+
+async def _to_its_end(work: Callable[[], None]) -> None:
+    """In a thread; who is interrupted meanwhile waits for it, so that it writes nothing after the cleaning up."""
+    working = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        await asyncio.shield(working)
+    except asyncio.CancelledError:
+        await working
+        raise
 
 
 def _table(number: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bot.lab.netns.effects import Rule
+from bot.lab.netns.effects import Rule, loss
 from bot.lab.netns.layout import CONTROL, CORE, DATA, UPLINK, WIRE, WORLD, Layout, VantagePlace, VpcPlace
 
 WORLD_UPLINK, WORLD_PEER = "100.65.0.2", "100.65.0.1"
@@ -67,7 +67,7 @@ def wire(layout: Layout) -> Wiring:
         cables=build.cables,
         lines=build.lines,
         sysctls=build.sysctls,
-        rules=list(_counters(layout)),
+        rules=[*_counters(layout), *_flaky(layout)],
     )
 
 
@@ -141,9 +141,20 @@ def _control(build: _Build, place: VantagePlace, hub: str) -> None:
 
 
 def _counters(layout: Layout) -> Iterator[Rule]:
-    """How many queries the agents cause at each VPC resolver; pods ask it through the cluster DNS."""
+    """How many queries the agents cause at each VPC resolver. Pods ask it through the cluster DNS, which is counted
+    unless other machines load it as well.
+    """
     for vpc in layout.vpcs:
-        asking = [v.address for v in vpc.vantages] + list(vpc.cluster.pods if vpc.cluster else ())
+        relays = vpc.cluster.pods if vpc.cluster and not vpc.cluster.loaded else ()
+        asking = [*(v.address for v in vpc.vantages), *relays]
         if asking:
             text = f"ip saddr {{ {', '.join(asking)} }} udp dport 53 counter"
             yield Rule(ns=vpc.ns, chain="input", text=text)
+
+
+def _flaky(layout: Layout) -> Iterator[Rule]:
+    """Sites that always refuse some connections."""
+    for place in layout.controls.values():
+        if place.flaky:
+            new = f"ip daddr {place.addresses['']} tcp flags & (syn|ack) == syn"
+            yield Rule(ns=place.ns, chain="input", text=f"{new} {loss(place.flaky)}reject with tcp reset")
