@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import re
@@ -86,7 +85,7 @@ def playbook(scenario: ScenarioModel, layout: Layout) -> dict[str, Any]:
         "targets": {key: service.url for key, service in targets.items()},
         "controls": [f"https://{control.host}" for control in scenario.controls],
         "probe": [step for key, service in targets.items() for step in _steps(key, service)],
-        "then": [{"dns_top": {"seconds": 3}}],
+        "then": _later(targets, layout),
     }
     if any(s.kind in ("tencent_api", "cos") for s in targets.values()):
         made["vendor"] = "tencent"
@@ -99,9 +98,17 @@ def playbook(scenario: ScenarioModel, layout: Layout) -> dict[str, Any]:
 
 def read_back(document: Mapping[str, Any], read: Callable[[str], Playbook]) -> Playbook:
     """The playbook as the bot will read it. Raises PlaybookError."""
-    text = io.StringIO()
-    YAML().dump(dict(document), text)
-    return read(text.getvalue())
+    return read(json.dumps(document))
+
+
+def _later(targets: Mapping[str, ServiceModel], layout: Layout) -> list[dict[str, Any]]:
+    """What is asked when a leading cause wants it."""
+    steps: list[dict[str, Any]] = [{"dns_top": {"seconds": 3}}]
+    for vpc in layout.vpcs:
+        if vpc.cluster:
+            steps.append({"coredns": {"pods": list(vpc.cluster.pods), "from": vpc.name}})
+    sites = [key for key, service in targets.items() if service.kind not in DATABASES]
+    return [*steps, {"mtu": {"to": sites}}, {"trace": {"to": sites}}] if sites else steps
 
 
 def _steps(key: str, service: ServiceModel) -> list[dict[str, Any]]:
@@ -178,5 +185,5 @@ def _policy(folder: Path, vantage: VantagePlace) -> dict[str, Any]:
 
 
 def _dump(document: Mapping[str, Any], path: Path) -> None:
-    with path.open("w", encoding="utf-8") as out:
-        YAML().dump(dict(document), out)
+    """JSON is YAML, without anchors for what is written twice."""
+    path.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")

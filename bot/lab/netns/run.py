@@ -9,10 +9,13 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from bot.adapters.config import Config
+import httpx
+
+from bot.adapters.config import ChangesConfig, Config
 from bot.app.service import MAIN_ROOM
 from bot.bootstrap import Bot, build, listen
 from bot.domain.errors import WarroomError
@@ -22,13 +25,15 @@ from bot.lab.netns.enter import inside
 from bot.lab.netns.judge import Judgement, judge
 from bot.lab.netns.kernel import LabFailed
 from bot.lab.netns.layout import CONTROL
-from bot.lab.netns.models import ScenarioModel
+from bot.lab.netns.models import ChangeModel, ScenarioModel
 from bot.lab.netns.stage import Stage
 
 HUB_PORT = 8800
 AGENTS_WITHIN_S = 30.0
 SETTLES_S = 1.5
 """Load and limits find their balance before the command is typed."""
+DEPLOYS = "deploys"
+"""The name of the sender of changes."""
 GOLDEN_FORMAT = 1
 
 
@@ -61,14 +66,15 @@ class Night:
             "format": GOLDEN_FORMAT,
             "scenario": self.scenario.scenario,
             "about": self.scenario.about,
-            "playbook": dict(self.playbook),
+            "playbook": self.playbook["playbook"],
+            "definition": dict(self.playbook),
             "agents": [_agent(a) for a in self.agents],
             "observations": self.document["observations"],
             "missing": self.document["missing"],
             "before": self.before["observations"] if self.before else [],
             "history": [h.model_dump(mode="json") for h in self.scenario.history],
             "changes": [c.model_dump(mode="json") for c in self.scenario.changes],
-            "expected": self.scenario.expect.model_dump(mode="json"),
+            "expect": self.scenario.expect.model_dump(mode="json"),
             "verdict": self.document["verdict"],
             "shares": {h["id"]: h["share"] for h in reversed(self.document["hypotheses"])},
             "culprit": self.document["culprit"],
@@ -88,6 +94,7 @@ async def run(scenario: ScenarioModel) -> Night:
         await asyncio.sleep(SETTLES_S)
         stage.children.check()
         asked = stage.queries()
+        await _tell(bot, scenario.changes)
         await stage.act()
         agents = list(bot.hub.agents())
         document = await _command(bot, command)
@@ -124,6 +131,7 @@ async def _hub(stage: Stage) -> AsyncIterator[Bot]:
         playbooks=stage.folder / "playbooks",
         api_token=secrets.token_urlsafe(16),
         agent_token=secrets.token_urlsafe(16),
+        changes=(ChangesConfig(name=DEPLOYS, token=secrets.token_urlsafe(16)),),
     )
     listener, config = inside(stage.kernel.path(CONTROL), lambda: listen(config))
     try:
@@ -151,6 +159,26 @@ async def _all_ready(stage: Stage, bot: Bot, names: Sequence[str]) -> None:
             name = min(late)
             raise LabFailed(f"agent {name} did not connect: {stage.children.tail(name)}")
         await asyncio.sleep(0.05)
+
+
+async def _tell(bot: Bot, changes: Sequence[ChangeModel]) -> None:
+    """Post the changes to the bot's own hook, as a deploy system would. Raises LabFailed."""
+    if not changes:
+        return
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "at": (now - timedelta(minutes=change.minutes_ago)).isoformat(),
+            **change.model_dump(mode="json", exclude={"minutes_ago"}),
+        }
+        for change in changes
+    ]
+    headers = {"Authorization": f"Bearer {bot.config.changes[0].token}"}
+    transport = httpx.ASGITransport(app=bot.app)
+    async with httpx.AsyncClient(transport=transport, base_url=bot.config.url, headers=headers) as client:
+        said = await client.post(f"/hooks/changes/{DEPLOYS}", json=rows)
+    if said.status_code != 200:
+        raise LabFailed(f"the bot did not take the changes: {said.status_code} {said.text[:200]}")
 
 
 async def _rehearsed(stage: Stage, bot: Bot, command: str) -> Mapping[str, Any]:
