@@ -83,7 +83,7 @@ class _Once:
 
 
 async def _play(scenarios: Sequence[ScenarioModel], options: Options) -> int:
-    places = asyncio.Semaphore(options.jobs)
+    places, building = asyncio.Semaphore(options.jobs), asyncio.Lock()
     nights: list[Night] = []
     failed: dict[str, str] = {}
 
@@ -92,7 +92,7 @@ async def _play(scenarios: Sequence[ScenarioModel], options: Options) -> int:
             if failed and not options.keep_going:
                 return
             try:
-                night = await run(scenario)
+                night = await run(scenario, building)
             except WarroomError as exc:
                 failed[scenario.scenario] = str(exc)
                 _say(f"{scenario.scenario}: could not be played: {exc}")

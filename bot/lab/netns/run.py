@@ -82,10 +82,13 @@ class Night:
         }
 
 
-async def run(scenario: ScenarioModel) -> Night:
-    """Play it. Raises LabFailed or another WarroomError when it cannot be played to its end."""
+async def run(scenario: ScenarioModel, building: asyncio.Lock) -> Night:
+    """Play it. Raises LabFailed or another WarroomError when it cannot be played to its end.
+
+    `building` is shared by runs of one process: Alembic's migrations work on globals of its modules, one at a time.
+    """
     began = time.monotonic()
-    async with Stage(scenario) as stage, _hub(stage) as bot:
+    async with Stage(scenario) as stage, _hub(stage, building) as bot:
         names = await stage.start_agents(bot.config.url.replace("http", "ws"), bot.config.agent_token)
         await _all_ready(stage, bot, names)
         book = files.playbook(scenario, stage.layout)
@@ -121,7 +124,7 @@ def record(night: Night, folder: Path) -> Path:
 
 
 @contextlib.asynccontextmanager
-async def _hub(stage: Stage) -> AsyncIterator[Bot]:
+async def _hub(stage: Stage, building: asyncio.Lock) -> AsyncIterator[Bot]:
     """The bot, listening in the control namespace: nothing of this machine's own network is touched."""
     config = Config(
         host=stage.layout.hub,
@@ -135,7 +138,8 @@ async def _hub(stage: Stage) -> AsyncIterator[Bot]:
     )
     listener, config = inside(stage.kernel.path(CONTROL), lambda: listen(config))
     try:
-        bot = await build(config)
+        async with building:
+            bot = await build(config)
     except BaseException:
         listener.close()
         raise
