@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,11 @@ def test_a_mistake_is_named(changes: dict[str, Any], said: str) -> None:
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.yaml: cannot be read"):
         load.read(tmp_path / "none.yaml")
+
+
+def test_the_scenario_on_the_page_is_read_and_every_kind_of_fault_is_listed() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lab.md").read_text()
+    blocks = re.findall(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    assert [load.parse(block).scenario for block in blocks] == ["limit-in-lagos"]
+    rows = re.findall(r"^\| (`[^|]*) \|", page.partition("## Faults")[2].partition("## The score")[0], re.MULTILINE)
+    assert {kind for row in rows for kind in re.findall(r"`(\w+)`", row)} == KINDS

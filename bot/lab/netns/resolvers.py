@@ -10,6 +10,8 @@ from bot.lab.netns.layout import WORLD, Layout
 
 BLOCKED = ("test", "invalid", "onion", "localhost", "home.arpa")
 """Names unbound answers by itself unless it is told not to (RFC 6761, RFC 7686)."""
+CLUSTER_PATIENCE_MS = 600
+"""CoreDNS' `forward` asks again within a client's patience; unbound by itself would back off for minutes."""
 CLUSTER_ZONE = "cluster.local"
 
 
@@ -24,6 +26,8 @@ class ResolverPlace:
     upstream: str
     own: Mapping[str, str] = field(default_factory=dict)
     zone: str = ""
+    patience_ms: int = 120_000
+    """The longest it waits for its upstream before it asks again."""
     logs: bool = False
 
 
@@ -55,6 +59,7 @@ def resolvers(layout: Layout) -> Sequence[ResolverPlace]:
                     upstream=vpc.resolver,
                     own=vpc.cluster.names,
                     zone=CLUSTER_ZONE,
+                    patience_ms=CLUSTER_PATIENCE_MS,
                 )
             )
     return found
@@ -85,6 +90,8 @@ def config(place: ResolverPlace, folder: Path, lies: Mapping[str, str]) -> str:
         "  access-control: 0.0.0.0/0 allow",
         "  do-not-query-localhost: no",
         "  infra-host-ttl: 1",
+        f"  infra-cache-max-rtt: {place.patience_ms}",
+        "  infra-keep-probing: yes",
         "  minimal-responses: yes",
         "  hide-identity: yes",
         "  hide-version: yes",
