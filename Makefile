@@ -12,7 +12,7 @@ ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test bench lint format wheel clean
+.PHONY: help demo test lab bench lint format wheel clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -32,6 +32,9 @@ test: $(VENV)/.dev-installed ## lint, types, import contracts and every test; sa
 bench: $(VENV)/.dev-installed ## every benchmark beside its peer: one table, and bench.json; needs root the first time
 	@tests/bench/setup.sh
 	@PATH="$$PATH:/usr/local/sbin:/usr/sbin:/sbin" $(BIN)/python -m tests.bench $(ARGS)
+
+lab: $(VENV)/.dev-installed ## every scenario on real networks, and the score; needs root, nft and unbound
+	@$(BIN)/warroom lab run tests/lab/scenarios/*.yaml --keep-going $(ARGS)
 
 lint: $(VENV)/.dev-installed ## ruff, mypy and the import contracts
 	$(BIN)/ruff check bot tests

@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     _playbook(commands)
     _replay(commands)
     _operate(commands)
+    _lab(commands)
     return parser
 
 
@@ -425,6 +426,38 @@ def _replay(commands: Commands) -> None:
         "--sensitivity", action="store_true", help="judge also without each probe kind and each vantage point"
     )
     _format(parser)
+
+
+def _lab(commands: Commands) -> None:
+    def play(args: argparse.Namespace) -> int:
+        from bot.lab.netns.command import Options, lab_run
+
+        options = Options(
+            scenarios=tuple(args.scenarios),
+            as_json=args.format == "json",
+            keep_going=args.keep_going,
+            record=args.record,
+            jobs=args.jobs,
+        )
+        return int(_run(lab_run(options)))
+
+    def schema(_: argparse.Namespace) -> int:
+        import json
+
+        from bot.lab.netns.load import schema as of
+
+        print(json.dumps(of(), ensure_ascii=False, indent=2))
+        return DONE
+
+    parent = commands.add_parser("lab", help="Faults on purpose: real networks in namespaces, real agents, a score.")
+    inner = parent.add_subparsers(metavar="run|schema", required=True)
+    parser = _add(inner, "run", "Play scenario files and judge the verdicts (Linux, root, nft; else skipped).", play)
+    parser.add_argument("scenarios", nargs="+", type=Path, metavar="SCENARIO")
+    parser.add_argument("--keep-going", action="store_true", help="go on when a scenario cannot be played")
+    parser.add_argument("--record", type=Path, metavar="FOLDER", help="keep each run's observations for replay")
+    parser.add_argument("--jobs", type=int, choices=range(1, 9), default=1, metavar="N", help="so many at once")
+    _format(parser)
+    _add(inner, "schema", "The JSON Schema of scenario files, for editors.", schema)
 
 
 def _operate(commands: Commands) -> None:

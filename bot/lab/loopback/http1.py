@@ -17,13 +17,14 @@ MAX_BODY = 1_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """Header names are lower case; `path` has no query."""
+    """Header names are lower case; `path` has no query; `client` is an address, "" where there is none."""
 
     method: str
     path: str
     query: str
     headers: Mapping[str, str]
     body: bytes
+    client: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,21 +45,27 @@ async def listen(
     """Serve on a listening socket, or on an address. Raises OSError when it is taken."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            await _converse(handler, reader, writer)
-        except (TimeoutError, OSError, h11.ProtocolError):
-            pass
-        finally:
-            writer.close()
+        await converse(handler, reader, writer)
 
     if sock is not None:
         return await asyncio.start_server(serve, sock=sock, ssl=tls, backlog=256)
     return await asyncio.start_server(serve, address, port, ssl=tls, backlog=256)
 
 
+async def converse(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Serve one connection until its client leaves, breaks the protocol or falls silent."""
+    try:
+        await _converse(handler, reader, writer)
+    except (TimeoutError, OSError, h11.ProtocolError):
+        pass
+    finally:
+        writer.close()
+
+
 async def _converse(handler: Handler, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     conn = h11.Connection(h11.SERVER, max_incomplete_event_size=64 * 1024)
-    while (request := await _read(conn, reader)) is not None:
+    client = str((writer.get_extra_info("peername") or ("",))[0])
+    while (request := await _read(conn, reader, client)) is not None:
         response = await handler(request)
         headers = {"Date": formatdate(usegmt=True), **response.headers, "Content-Length": str(len(response.body))}
         head = h11.Response(status_code=response.status, headers=list(headers.items()))
@@ -73,7 +80,7 @@ async def _converse(handler: Handler, reader: asyncio.StreamReader, writer: asyn
         conn.start_next_cycle()
 
 
-async def _read(conn: h11.Connection, reader: asyncio.StreamReader) -> Request | None:
+async def _read(conn: h11.Connection, reader: asyncio.StreamReader, client: str) -> Request | None:
     head: h11.Request | None = None
     body = b""
     while True:
@@ -90,6 +97,7 @@ async def _read(conn: h11.Connection, reader: asyncio.StreamReader) -> Request |
         elif isinstance(event, h11.EndOfMessage) and head is not None:
             path, _, query = head.target.decode("ascii", "replace").partition("?")
             headers = {name.decode().lower(): value.decode("latin-1") for name, value in head.headers}
-            return Request(method=head.method.decode(), path=path, query=query, headers=headers, body=body)
+            method = head.method.decode()
+            return Request(method=method, path=path, query=query, headers=headers, body=body, client=client)
         else:
             return None

@@ -1,0 +1,1 @@
+"""The namespace lab: a scenario file becomes namespaces, real servers, real agents, and a verdict to judge."""
