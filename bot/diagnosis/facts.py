@@ -162,7 +162,8 @@ def _told(group: Mapping[str, Any], layer: str) -> set[str]:
 
 
 def _answers(group: Mapping[str, Any]) -> set[str]:
-    return {a for layer in ("dns_host", "dns_vpc", "dns_public") for a in _told(group, layer)}
+    """What the service's own way tells; a public resolver's answers where it tells nothing."""
+    return _told(group, "dns_host") | _told(group, "dns_vpc") or _told(group, "dns_public")
 
 
 LAYER_FIELDS: Mapping[str, type] = {

@@ -38,13 +38,14 @@ class Culprit:
 class Hypothesis:
     """One row of the differential table; `id` is fixed for ever.
 
-    `explains` holds for a red cell (as `cell`) that this cause would make red. `next` names the probe kinds
-    that would decide it. `remedy_unnamed` is said instead of `remedy` while the culprit is unknown.
+    `scopes` are the kinds of place it may lie in: it is tried at each there is. `explains` holds for a red cell (as
+    `cell`) that this cause would make red. `next` names the probe kinds that would decide it. `remedy_unnamed` is said
+    instead of `remedy` while the culprit is unknown.
     """
 
     id: str
     title: Text
-    scope: ScopeKind
+    scopes: tuple[ScopeKind, ...]
     prior: float
     evidence: tuple[Evidence, ...]
     explains: Expression

@@ -73,11 +73,16 @@ def pin(
 
 
 def learned(observations: Sequence[Observation]) -> dict[str, dict[str, set[str]]]:
-    """{name: {address: agents that were told it}} from every DNS answer so far."""
+    """{name: {address: agents that were told it}} from every DNS answer so far.
+
+    What an agent is told on the service's own way counts; a public resolver's answer where it has no other.
+    """
+    answered = [o for o in observations if o.kind == "dns" and o.detail.get("answers")]
+    own = {(o.agent, o.target) for o in answered if o.layer != "dns_public"}
     told: dict[str, dict[str, set[str]]] = {}
-    for seen in observations:
-        if seen.kind == "dns":
-            for address in seen.detail.get("answers") or ():
+    for seen in answered:
+        if seen.layer != "dns_public" or (seen.agent, seen.target) not in own:
+            for address in seen.detail["answers"]:
                 told.setdefault(seen.target, {}).setdefault(str(address), set()).add(seen.agent)
     return told
 

@@ -80,12 +80,13 @@ def _rank(seen: Picture, hypotheses: Sequence[Hypothesis]) -> list[Ranked]:
     best: list[Ranked] = []
     for hypothesis in hypotheses:
         tried = []
-        for scope in scopes(hypothesis.scope, seen.agents):
+        for scope in (s for kind in hypothesis.scopes for s in scopes(kind, seen.agents)):
             if scope not in views:
                 views[scope] = _View(seen, scope, reds)
             tried.append(_judge(hypothesis, scope, views[scope]))
         if tried:
-            best.append(max(tried, key=lambda r: (r.logit, r.scope.name)))
+            # Of places that fit alike the smallest: it says most.
+            best.append(max(tried, key=lambda r: (r.logit, -len(r.scope.agents), r.scope.name)))
     return sorted(best, key=lambda r: (-r.logit, r.hypothesis.id))
 
 

@@ -26,7 +26,7 @@ def ranked(name: str, share: float, *unknown: Evidence, asks: tuple[str, ...], c
     hypothesis = Hypothesis(
         id=name,
         title=same(name),
-        scope="vpc",
+        scopes=("vpc",),
         prior=0.0,
         evidence=unknown,
         explains=Expression("true"),

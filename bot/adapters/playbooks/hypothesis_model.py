@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bot.adapters.playbooks.words import Strict, TextModel
+from bot.adapters.playbooks.words import Listed, Strict, TextModel
 from bot.diagnosis.expressions import Expression
-from bot.diagnosis.facts import SCOPE_KINDS, ScopeKind
 from bot.diagnosis.hypothesis import Culprit, Evidence, Hypothesis
 
 
@@ -28,7 +27,9 @@ class HypothesisModel(Strict):
 
     hypothesis: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
     title: TextModel
-    scope: Literal["everywhere", "region", "vpc", "cluster", "agent"]
+    scope: Annotated[list[Literal["everywhere", "region", "vpc", "cluster", "agent"]], Listed()] = Field(
+        min_length=1, description="where it may lie: tried at each such place there is"
+    )
     prior: float = -1.5
     explains: str
     evidence: list[EvidenceModel] = Field(min_length=1)
@@ -39,7 +40,6 @@ class HypothesisModel(Strict):
     owner: TextModel
 
     def value(self) -> Hypothesis:
-        scope: ScopeKind = self.scope
         culprit = self.culprit and Culprit(
             kind=self.culprit["kind"],
             fields={k: Expression(v) for k, v in self.culprit.items() if k != "kind"},
@@ -47,7 +47,7 @@ class HypothesisModel(Strict):
         return Hypothesis(
             id=self.hypothesis,
             title=self.title.text(),
-            scope=scope,
+            scopes=tuple(self.scope),
             prior=self.prior,
             explains=Expression(self.explains),
             evidence=tuple(
@@ -67,6 +67,3 @@ class HypothesisModel(Strict):
             remedy_unnamed=self.remedy_unnamed.text() if self.remedy_unnamed else None,
             owner=self.owner.text(),
         )
-
-
-assert set(SCOPE_KINDS) == set(HypothesisModel.model_fields["scope"].annotation.__args__)  # type: ignore[union-attr]
