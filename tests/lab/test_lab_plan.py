@@ -103,7 +103,7 @@ def test_a_private_name_is_known_to_its_vpcs_resolver_only() -> None:
     found, _ = layout()
     by_id = {r.id: config(r, Path("/x"), {}) for r in resolvers(found)}
     assert [i for i, text in by_id.items() if "db.internal.example" in text] == ["vpc-main"]
-    world = files.world(load.parse(NIGHT), found, [], keys={}, namespaces=Path("/run/netns/x-"))
+    world = files.world(1, load.parse(NIGHT), found, [], keys={}, namespaces=Path("/run/netns/x-"))
     assert "sms.example.com" in world
     assert '"db.internal.example": "' not in world.replace('"host": "db.internal.example"', "")
 

@@ -185,6 +185,7 @@ def _vpc(
                 resolvers={"host": host, "vpc": resolver, "public": public},
                 kinds=tuple(place.kinds) if place.kinds is not None else None,
                 log_of=name if place.query_log and not in_cluster else "",
+                capture=place.capture,
             )
         )
     return VpcPlace(

@@ -51,12 +51,18 @@ class Children:
             if child.returncode is not None:
                 raise LabFailed(f"{name} ended with {child.returncode}: {self.tail(name)}")
 
+    async def says(self, name: str, word: str, *, within_s: float, log: Path | None = None) -> None:
+        """Wait until a child has said a word, in its log or in one it writes itself. Raises LabFailed."""
+        deadline = asyncio.get_running_loop().time() + within_s
+        while word not in _text(log or self.log(name)):
+            self.check()
+            if asyncio.get_running_loop().time() > deadline:
+                raise LabFailed(f"{name} was not up after {within_s:.0f} s: {self.tail(name)}")
+            await asyncio.sleep(0.02)
+
     def tail(self, name: str) -> str:
         """The end of its log."""
-        try:
-            return self.log(name).read_text(errors="replace").strip()[-600:] or "it said nothing"
-        except OSError:
-            return "it said nothing"
+        return _text(self.log(name)).strip()[-600:] or "it said nothing"
 
     def running(self, name: str) -> bool:
         """Whether a child of this name has been started and not ended."""
@@ -79,6 +85,13 @@ class Children:
         """Kill and reap everything; a stopped process dies of SIGKILL as well."""
         running, self._running = self._running, {}
         await _end(list(running.values()))
+
+
+def _text(log: Path) -> str:
+    try:
+        return log.read_text(errors="replace")
+    except OSError:
+        return ""
 
 
 async def _end(children: Sequence[asyncio.subprocess.Process]) -> None:

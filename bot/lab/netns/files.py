@@ -40,7 +40,13 @@ def prepare(folder: Path, scenario: ScenarioModel, layout: Layout) -> None:
 
 
 def world(
-    scenario: ScenarioModel, layout: Layout, effects: Sequence[Effects], *, keys: Mapping[str, str], namespaces: Path
+    version: int,
+    scenario: ScenarioModel,
+    layout: Layout,
+    effects: Sequence[Effects],
+    *,
+    keys: Mapping[str, str],
+    namespaces: Path,
 ) -> str:
     """world.json of `bot.lab.netns.serve`; `namespaces` is a path to which a namespace's name is added."""
     settings: dict[str, dict[str, Any]] = {}
@@ -52,6 +58,7 @@ def world(
     silent = [layout.vpc(name).uplink for one in effects for name in one.servfail]
     return json.dumps(
         {
+            "version": version,
             "authority": layout.authority,
             "ttl_s": scenario.internet.ttl_s,
             "clients": dict(clients(layout)),
@@ -174,7 +181,7 @@ def _policy(folder: Path, vantage: VantagePlace) -> dict[str, Any]:
         "allow": [{"network": network, "ports": "any", "kinds": "any"} for network in PRIVATE],
         "resolvers": {kind: [address] for kind, address in vantage.resolvers.items()},
         "tls": {"ca_file": "../ca.pem"},
-        "capture": True,
+        "capture": vantage.capture,
     }
     if vantage.kinds is not None:
         policy["kinds"] = list(vantage.kinds)

@@ -82,7 +82,7 @@ def judge(
     wanted = {name: 1 / len(expect.verdict) for name in expect.verdict}
     brier = math.fsum((shares.get(i, 0.0) - wanted.get(i, 0.0)) ** 2 for i in {*shares, *wanted})
     first_two = sorted(shares, key=lambda i: -shares[i])[:2]
-    sure = [i for i, share in shares.items() if share > SURE and i not in wanted]
+    sure = [i for i, share in shares.items() if share > SURE and i not in wanted and i != UNDECIDED]
     took_s = float(document["took_s"])
     counted = queries or {}
     culprit_right = _culprit(expect.culprit, document.get("culprit"))

@@ -32,6 +32,7 @@ class VantagePlace:
     resolvers: Mapping[str, str]
     kinds: tuple[str, ...] | None = None
     log_of: str = ""
+    capture: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

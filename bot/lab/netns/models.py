@@ -22,6 +22,7 @@ class VantageModel(Strict):
     env: Name | Literal[""] = Field(default="", description="by default its VPC's")
     kinds: list[str] | None = Field(default=None, description="the only kinds of probe its policy permits")
     query_log: bool = Field(default=True, description="a vm reads its VPC resolver's query log")
+    capture: bool = Field(default=False, description="its policy allows it to capture the queries it sees")
 
 
 class ClusterModel(Strict):

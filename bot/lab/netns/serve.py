@@ -1,7 +1,8 @@
 """Every server of a scenario in one process: the zone's authority, sites, and databases.
 
-`python -m bot.lab.netns.serve WORLD.json` runs in the namespace of the Internet's servers, says READY, and reads the
-file's `settings` and `servfail` anew at SIGHUP. A site in a VPC listens in that VPC's namespace.
+`python -m bot.lab.netns.serve WORLD.json` runs in the namespace of the Internet's servers and reads the file's
+`settings` and `servfail` anew at SIGHUP; it says "AT 3." when version 3 of the file is in force. A site in a VPC
+listens in that VPC's namespace.
 """
 
 from __future__ import annotations
@@ -74,6 +75,8 @@ class Servers:
         for (key, address), place in self._places.items():
             given = {**world["settings"].get(key, {}), **world["settings"].get(f"{key}@{address}", {})}
             place.settings = Settings(**given)
+        sys.stdout.write(f"AT {world['version']}.\n")
+        sys.stdout.flush()
 
     def _listen(self, row: Mapping[str, Any]) -> None:
         key, address = row["key"], row["address"]
@@ -153,10 +156,8 @@ def _contexts(folder: Path, host: str) -> Mapping[str, ssl.SSLContext]:
 
 async def _run(path: Path) -> None:
     servers = Servers(path)
-    await servers.start()
     asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, servers.reload)
-    sys.stdout.write("READY\n")
-    sys.stdout.flush()
+    await servers.start()
     await asyncio.Event().wait()
 
 

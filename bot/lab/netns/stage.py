@@ -24,7 +24,7 @@ from bot.lab.netns.kernel import Kernel, LabFailed
 from bot.lab.netns.layout import WIRE, WORLD, Layout, VantagePlace
 from bot.lab.netns.leftovers import run_name
 from bot.lab.netns.models import MissingModel, ScenarioModel, TrafficModel
-from bot.lab.netns.resolvers import ResolverPlace, config, resolvers
+from bot.lab.netns.resolvers import ResolverPlace, config, log_file, resolvers
 from bot.lab.netns.topology import wire
 
 READY_S = 15.0
@@ -42,6 +42,8 @@ class Stage:
         self.layout: Layout = lay_out(scenario)
         self._faults = [fault.effects(self.layout) for fault in scenario.faults]
         self._now: list[Effects] = []
+        self._version = 0
+        """Of what the servers are told."""
         name = run_name()
         self.kernel = Kernel(name)
         self.folder = Path(tempfile.gettempdir()) / name
@@ -55,8 +57,7 @@ class Stage:
             await _to_its_end(partial(files.prepare, self.folder, self.scenario, self.layout))
             self.kernel.build(wire(self.layout))
             await self._start_world()
-            for place in resolvers(self.layout):
-                await self._start_resolver(place)
+            await self._start_resolvers()
             if not self.scenario.rehearse:
                 await self.begin()
         except BaseException:
@@ -121,23 +122,30 @@ class Stage:
         self._write_world()
         command = [sys.executable, "-m", "bot.lab.netns.serve", str(self.folder / "world.json")]
         await self.children.start("world", self.kernel.path(WORLD), command)
-        async with asyncio.timeout(READY_S):
-            while "READY" not in self.children.log("world").read_text():
-                self.children.check()
-                await asyncio.sleep(0.02)
+        await self.children.says("world", f"AT {self._version}.", within_s=READY_S)
 
     def _write_world(self) -> None:
         ident, secret = self._key
-        text = files.world(self.scenario, self.layout, self._now, keys={ident: secret}, namespaces=self.kernel.path(""))
+        self._version += 1
+        text = files.world(
+            self._version, self.scenario, self.layout, self._now, keys={ident: secret}, namespaces=self.kernel.path("")
+        )
         part = self.folder / "world.part"
         part.write_text(text)
         part.chmod(0o600)
         part.replace(self.folder / "world.json")
 
-    async def _start_resolver(self, place: ResolverPlace) -> None:
-        path = self.folder / f"{place.id}.conf"
-        path.write_text(config(place, self.folder, self._lies(place)))
-        await self.children.start(place.id, self.kernel.path(place.ns), [program("unbound"), "-d", "-c", str(path)])
+    async def _start_resolvers(self) -> None:
+        """All at once, and wait for each: a signal to one that is not up yet would end it."""
+        places = resolvers(self.layout)
+        for place in places:
+            path = self.folder / f"{place.id}.conf"
+            path.write_text(config(place, self.folder, self._lies(place)))
+            command = [program("unbound"), "-d", "-c", str(path)]
+            await self.children.start(place.id, self.kernel.path(place.ns), command)
+        for place in places:
+            log = log_file(self.folder, place.id)
+            await self.children.says(place.id, "start of service", within_s=READY_S, log=log)
 
     def _lies(self, place: ResolverPlace) -> dict[str, str]:
         return {
@@ -223,6 +231,7 @@ class Stage:
         if effects.sites or effects.servfail:
             self._write_world()
             self.children.signal("world", signal.SIGHUP)
+            await self.children.says("world", f"AT {self._version}.", within_s=READY_S)
         for place in resolvers(self.layout):
             if any(place.id == f"vpc-{vpc}" for vpc in effects.lies) and self.children.running(place.id):
                 path = self.folder / f"{place.id}.conf"
