@@ -17,6 +17,7 @@ from bot.agent.dial_hub import addresses_of
 from bot.agent.pipe import PipeBroken, RefusedByHub, unless
 from bot.agent.websocket import pause
 from bot.domain.errors import FrameError
+from bot.wire.complaints import Complaints
 from bot.wire.frames import MAX_FRAME
 from bot.wire.nats import BEAT_S, SILENT_S, NatsLogin, Server, Subjects, is_token
 
@@ -115,6 +116,7 @@ class _Knocking:
         self._inbox = subjects.agent(party.agent.name, secrets.token_hex(8))
         self._pipes: dict[str, _Pipe] = {}
         self._beside: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(log)
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
@@ -160,7 +162,7 @@ class _Knocking:
             if not message.data or not reply.startswith(self._subjects.links(hub, "")) or self._party.stop.is_set():
                 return
             if len(self._pipes) >= MAX_TALKS:
-                log.warning("more than %d hubs want to talk; one is left out", MAX_TALKS)
+                self._complaints.warn("more than %d hubs want to talk; one is left out", MAX_TALKS)
                 return
             pipe = self._pipes[reply] = _Pipe(self._client, reply, hub)
             pipe.talk = asyncio.create_task(self._talk(pipe))
@@ -183,7 +185,7 @@ class _Knocking:
             if not self._refused.done():
                 self._refused.set_exception(exc)
         except (PipeBroken, FrameError, TimeoutError) as exc:
-            log.warning("hub %s on NATS: %s", pipe.hub, str(exc) or "no welcome in time")
+            self._complaints.warn("hub %s on NATS: %s", pipe.hub, str(exc) or "no welcome in time")
         finally:
             await pipe.close()
             self._pipes.pop(pipe.subject, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -241,6 +242,26 @@ async def test_an_empty_text_that_is_not_the_hubs_costs_a_reconnect_and_nothing_
         await until(lambda: state_of(the_hub) == "lost")
         await until(lambda: ready(the_hub))
         assert await works(the_hub)
+
+
+async def test_nobody_can_end_an_agent_by_knocking_in_its_name(tmp_path: Path, place: NatsAddress, quick: None) -> None:
+    the_hub = hub()
+    async with on_nats(the_hub, place), agent_on(place, tmp_path), stranger(place) as mallory:
+        for _ in range(3):
+            await until(lambda: ready(the_hub))
+            subject, reply = await overhear(place, the_hub)
+            await mallory.publish(place.subjects.knock, subject.rpartition(".")[0].encode())
+            await until_link_is_not(reply, place, the_hub)
+        assert await works(the_hub)
+
+
+async def until_link_is_not(old: str, place: NatsAddress, the_hub: AgentDesk) -> None:
+    """The agent talks to the hub on another subject than before."""
+    while True:
+        await until(lambda: ready(the_hub))
+        with contextlib.suppress(AssertionError):
+            if (await overhear(place, the_hub))[1] != old:
+                return
 
 
 async def overhear(place: NatsAddress, the_hub: AgentDesk) -> tuple[str, str]:

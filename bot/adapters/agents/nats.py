@@ -17,6 +17,7 @@ from nats.errors import Error as NatsError
 from bot.adapters.agents.desk import AgentDesk
 from bot.adapters.agents.link import LinkBroken
 from bot.domain.errors import FrameError
+from bot.wire.complaints import Complaints
 from bot.wire.frames import MAX_FRAME
 from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subjects
 
@@ -48,6 +49,7 @@ class NatsHub:
         self._id = ""
         self._links: dict[str, _Link] = {}
         self._talks: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(log)
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
@@ -123,7 +125,7 @@ class NatsHub:
     def _knocked(self, client: Client, message: Msg) -> None:
         inbox = message.data.decode("ascii", "replace")
         if not self._subjects.is_agent(inbox):
-            log.warning("a knock on NATS names no agent's subject")
+            self._complaints.warn("a knock on NATS names no agent's subject")
             return
         ident = secrets.token_hex(8)
         link = _Link(client, f"{inbox}.{self._id}", self._subjects.links(self._id, ident))
