@@ -140,7 +140,7 @@ class _Talk:
     def _take(self, text: str) -> None:
         frame = self._session.open(text)
         if isinstance(frame, Job):
-            task = self._party.runner.accept(frame, self._send, now=self._clock.now())
+            task = self._party.runner.accept(frame, self._send, now=self._clock.now(), size=len(text))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif isinstance(frame, Refused):

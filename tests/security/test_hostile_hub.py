@@ -24,7 +24,7 @@ from bot.wire.codec import encode
 from bot.wire.frames import Refused, Welcome
 from bot.wire.handshake import HubHandshake
 from bot.wire.signing import Signer
-from tests.wire.peers import HOST, TOKEN, dial, hub, served, until
+from tests.wire.peers import HOST, TOKEN, dial, hub, ready, served, until
 from tests.wire.real_agents import make_client
 
 Act = Callable[[ServerConnection], Any]
