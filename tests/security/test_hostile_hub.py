@@ -17,6 +17,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
+from bot.agent import dial_hub
 from bot.agent.known_hub import HubMemory
 from bot.agent.pipe import RefusedByHub
 from bot.agent.websocket import WebSocketCarrier
@@ -24,8 +25,8 @@ from bot.wire.codec import encode
 from bot.wire.frames import Refused, Welcome
 from bot.wire.handshake import HubHandshake
 from bot.wire.signing import Signer
-from tests.wire.peers import HOST, TOKEN, dial, hub, ready, served, until
-from tests.wire.real_agents import make_client
+from tests.wire.peers import HOST, TOKEN, dial, hub, port_of, ready, served, until
+from tests.wire.real_agents import make_client, running
 
 Act = Callable[[ServerConnection], Any]
 
@@ -122,6 +123,37 @@ async def test_a_refusal_of_the_known_hub_for_this_very_hello_is_for_good(tmp_pa
             await asyncio.wait_for(
                 make_client(WebSocketCarrier(url=url), tmp_path, memory=knows(key), token=TOKEN).run(), 10
             )
+
+
+# --- nor keep it away longer than he is there --------------------------------------------------------------------------
+
+
+async def test_a_name_that_leads_to_somebody_else_does_not_hide_the_hub_at_the_address_that_is_known(
+    tmp_path: Path,
+) -> None:
+    """A resolver that lies, or a portal that answers for everybody: something accepts connections there."""
+    the_hub = hub()
+    memory = HubMemory(None, agent="sh-vm", url="")
+    memory.reached(HOST)
+
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with served(the_hub) as url, await asyncio.start_server(hang_up, "127.0.0.1", port_of(url)):
+        elsewhere = WebSocketCarrier(url=url.replace(HOST, "localhost"))
+        async with running(make_client(elsewhere, tmp_path, memory=memory)):
+            await until(lambda: ready(the_hub))
+
+
+async def test_of_a_hundred_addresses_a_resolver_gives_a_few_are_tried_before_the_one_that_is_known(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def liar(*_: object) -> tuple[list[str], int, float]:
+        return [f"192.0.2.{n}" for n in range(100)], 0, 0.0
+
+    monkeypatch.setattr(dial_hub, "getaddrinfo", liar)
+    found, _ = await dial_hub.addresses_of("hub.test", [HOST])
+    assert found.index(HOST) == dial_hub.MOST_RESOLVED
 
 
 # --- nor crash it -----------------------------------------------------------------------------------------------------
