@@ -139,7 +139,8 @@ def _map(row: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _shown(row: Mapping[str, Any], key: str, limit: int) -> str:
     """Text that is written to logs, tables and pages as it stands, and names somebody: refused, not mended."""
     value = _str(row, key, limit)
-    if value != legible(value) or "\n" in value:
+    # Neither a line separator nor what has no width: a name that looks like another's is not another name.
+    if not value.isprintable():
         raise FrameError(f"{key} must be plain text of one line")
     return value
 

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 
 from bot.adapters.agents import AgentDesk
 from bot.adapters.agents import nats as hub_side
@@ -25,6 +26,7 @@ from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent
 from bot.lab.pki import Authority
 from bot.testing import TokenDoor
+from bot.wire.frames import MAX_FRAME
 from bot.wire.nats import NatsLogin, Subjects, server
 from bot.wire.signing import Signer
 from tests.wire.on_nats import HOST, OwnServer, nats_puppet, on_nats, own_place, own_server, stranger
@@ -307,6 +309,18 @@ async def test_a_flood_on_an_agents_subject_costs_no_more_than_a_reconnect(
         await mallory.flush(10)
         await until(lambda: ready(the_hub), 20)
         await until_works(the_hub)
+
+
+async def test_a_flood_of_large_texts_takes_no_more_memory_than_an_agent_has() -> None:
+    pipe = agent_side._Pipe(Client(), "subject", "hub")
+    for _ in range(100):
+        pipe.feed(b"x" * MAX_FRAME)
+    waiting = agent_side.INBOX_BYTES // MAX_FRAME
+    assert pipe._in.qsize() == waiting
+    for _ in range(waiting):
+        assert await pipe.receive()
+    pipe.feed(b"the next")
+    assert await pipe.receive() == "the next"
 
 
 async def test_hubs_that_are_none_do_not_keep_the_true_one_out(tmp_path: Path, place: NatsAddress, quick: None) -> None:

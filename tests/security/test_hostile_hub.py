@@ -125,7 +125,7 @@ async def test_a_refusal_of_the_known_hub_for_this_very_hello_is_for_good(tmp_pa
             )
 
 
-# --- nor keep it away longer than he is there --------------------------------------------------------------------------
+# --- nor keep it away longer than he is there -------------------------------------------------------------------------
 
 
 async def test_a_name_that_leads_to_somebody_else_does_not_hide_the_hub_at_the_address_that_is_known(

@@ -22,7 +22,7 @@ def text(limit: int) -> st.SearchStrategy[str]:
 
 def line(limit: int) -> st.SearchStrategy[str]:
     """Text of one line that may be shown anywhere."""
-    return text(limit).map(lambda found: legible(found).replace("\n", " "))
+    return text(limit).map(lambda found: "".join(c for c in found if c.isprintable()))
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(
