@@ -66,7 +66,7 @@ class Seat:
         return self._agent
 
     def issue(self, request: ProbeRequest, index: int, question: Question) -> None:
-        """Send one request out as a signed job; whatever becomes of it, the question hears."""
+        """Send one request out as a job; whatever becomes of it, the question hears."""
         now, random = time.time(), secrets.token_hex(24)
         job = Job(
             id=random[:16],
