@@ -17,8 +17,9 @@ from bot.domain.failure import Failure
 from bot.domain.probe import Agent
 from bot.probes.base import failed
 from bot.wire.codec import decode
-from bot.wire.frames import Beat, Job, Refused, Result, Status
-from bot.wire.handshake import AgentHandshake, Credentials
+from bot.wire.complaints import Complaints
+from bot.wire.frames import Beat, Job, Refused, Result, Status, Welcome
+from bot.wire.handshake import AgentHandshake, Credentials, new_process
 from bot.wire.session import Session
 from bot.wire.signing import Signer, Verifier
 
@@ -52,6 +53,7 @@ class Party:
     runner: Runner
     memory: HubMemory
     token: str = field(default="", repr=False)
+    process: str = field(default_factory=new_process)
     lacks: tuple[str, ...] = ()
     tested: asyncio.Event = field(default_factory=asyncio.Event)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -72,30 +74,36 @@ async def converse(party: Party, pipe: Pipe, *, welcomed: Callable[[], None] = l
 
 
 async def _introduce(party: Party, pipe: Pipe) -> tuple[Session, HubClock]:
-    mine = Credentials(signer=party.signer, token=party.token, hub=party.memory.known.public_key)
+    known = party.memory.known.public_key
+    mine = Credentials(signer=party.signer, token=party.token, hub=known, process=party.process)
     shake = AgentHandshake(party.agent, mine)
     async with asyncio.timeout(WELCOME_WITHIN_S):
-        challenge = await pipe.receive()
-        _refusal(challenge, "")
-        hello, session = shake.answer(challenge)
+        hello, session = shake.answer(await pipe.receive())
         asked = time.monotonic()
         await pipe.send(hello)
         text = await pipe.receive()
         answered = time.monotonic()
-    _refusal(text, shake.hub)
-    welcome = shake.accept(session.open(text))
+    welcome = _welcome(text, shake, session)
     party.memory.trust(shake.hub)
     # The welcome was written about half a round trip before it was read.
     return session, HubClock(ahead_of_monotonic_s=welcome.now - (asked + answered) / 2)
 
 
-def _refusal(text: str, hub: str) -> None:
-    """Raise RefusedByHub or PipeBroken if this is a refusal; a sealed frame does not begin with a brace."""
-    if not text.startswith("{"):
-        return
-    frame = decode(text, Verifier(hub) if hub else None)
+def _welcome(text: str, shake: AgentHandshake, session: Session) -> Welcome:
+    """The hub's welcome. Raises FrameError, StrangeHub, PipeBroken, and RefusedByHub for good.
+
+    For good only by the hub that is known, or while none is, and only if sealed for this very hello: one on the way
+    must not be able to end an agent. A text that begins with a brace is signed and may be from elsewhere.
+    """
+    signed = text.startswith("{")
+    frame = decode(text, Verifier(shake.hub)) if signed else session.open(text)
     if isinstance(frame, Refused):
-        raise RefusedByHub(frame.reason) if frame.final else PipeBroken(f"the hub says: {frame.reason}")
+        raise _refusal(frame, final=shake.expected and not signed)
+    return shake.accept(frame)
+
+
+def _refusal(said: Refused, *, final: bool = True) -> Exception:
+    return RefusedByHub(said.reason) if said.final and final else PipeBroken(f"the hub says: {said.reason}")
 
 
 class _Talk:
@@ -107,6 +115,7 @@ class _Talk:
         self._session = session
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(log)
 
     async def run(self) -> None:
         beside = [asyncio.create_task(work) for work in (self._report_ready(), self._leave(), self._beat())]
@@ -115,7 +124,7 @@ class _Talk:
                 try:
                     self._take(await self._pipe.receive())
                 except FrameError as exc:
-                    log.warning("refused a frame: %s", exc)
+                    self._complaints.warn("refused a frame: %s", exc)
         except PipeBroken:
             if not self._party.stop.is_set():
                 raise
@@ -131,11 +140,11 @@ class _Talk:
     def _take(self, text: str) -> None:
         frame = self._session.open(text)
         if isinstance(frame, Job):
-            task = self._party.runner.accept(frame, self._send, now=self._clock.now())
+            task = self._party.runner.accept(frame, self._send, now=self._clock.now(), size=len(text))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif isinstance(frame, Refused):
-            raise RefusedByHub(frame.reason) if frame.final else PipeBroken(f"the hub says: {frame.reason}")
+            raise _refusal(frame)
         elif not isinstance(frame, Beat):
             raise FrameError(f"unexpected {type(frame).__name__.lower()} frame")
 

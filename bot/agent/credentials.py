@@ -26,7 +26,7 @@ def credentials(environ: Mapping[str, str]) -> dict[str, Credential]:
     found = {}
     for vendor in VENDORS:
         names = [f"WARROOM_{vendor.upper()}_SECRET_{part}" for part in ("ID", "KEY")]
-        ident, secret = (_secret(environ, name) for name in names)
+        ident, secret = (secret_of(environ, name) for name in names)
         if bool(ident) != bool(secret):
             raise ConfigError(f"{names[1] if ident else names[0]} is missing, while {names[0 if ident else 1]} is set")
         if ident:
@@ -49,11 +49,14 @@ def service_account(environ: Mapping[str, str], folder: Path = ACCOUNT) -> Servi
         return None
 
 
-def _secret(environ: Mapping[str, str], name: str) -> str:
-    path = environ.get(f"{name}_FILE")
-    if not path:
-        return environ.get(name, "").strip()
+def secret_of(environ: Mapping[str, str], name: str) -> str:
+    """The variable's value, or what is in the file NAME_FILE names; "" for neither. Raises ConfigError."""
+    value, path = environ.get(name, "").strip(), environ.get(f"{name}_FILE", "")
+    if value or not path:
+        return value
     try:
         return Path(path).read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as exc:
-        raise ConfigError(f"{name}_FILE: {path} cannot be read ({type(exc).__name__})") from exc
+    except OSError as exc:
+        raise ConfigError(f"{name}_FILE {path}: {exc.strerror}") from exc
+    except UnicodeDecodeError as exc:
+        raise ConfigError(f"{name}_FILE {path}: not UTF-8") from exc

@@ -11,7 +11,7 @@ import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bot.agent.pipe import PipeBroken
 from bot.probes.classify import Classified
@@ -23,13 +23,18 @@ log = logging.getLogger("warroom.agent")
 
 RESOLVE_WITHIN_S = 2.0
 CONNECT_WITHIN_S = 3.0
+MOST_RESOLVED = 8
+"""Addresses of a name that are tried: each may cost CONNECT_WITHIN_S, and the kept ones come after them."""
 
 
-async def reach(host: str, port: int, kept: Sequence[str]) -> tuple[socket.socket, str]:
-    """A connected, non-blocking socket, and the address it leads to. Raises PipeBroken."""
+async def reach(host: str, port: int, kept: Sequence[str], in_vain: Mapping[str, int]) -> tuple[socket.socket, str]:
+    """A connected, non-blocking socket, and the address it leads to. Raises PipeBroken.
+
+    `in_vain` counts how often an address answered and was not the hub: those come last, for a resolver may lie.
+    """
     addresses, why = await addresses_of(host, kept)
     problems = [why] if why else []
-    for address in addresses:
+    for address in sorted(addresses, key=lambda a: in_vain.get(a, 0)):
         try:
             return await _connect(address, port), address
         except (OSError, TimeoutError) as exc:
@@ -41,6 +46,7 @@ async def addresses_of(host: str, kept: Sequence[str]) -> tuple[list[str], str]:
     """Where to dial, in order, and why the name is of no use if it is not. Raises PipeBroken if there is no hope."""
     addresses, why = await _addresses(host)
     if addresses:
+        addresses = addresses[:MOST_RESOLVED]
         return [*addresses, *(a for a in kept if a not in addresses)], ""
     if not kept:
         raise PipeBroken(f"{host} does not resolve ({why}), and the hub was never reached from here before")

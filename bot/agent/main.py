@@ -14,6 +14,7 @@ from pathlib import Path
 from bot import __version__
 from bot.agent.client import AgentClient, Carrier
 from bot.agent.conversation import Party
+from bot.agent.credentials import secret_of
 from bot.agent.keys import default_folder, own_key
 from bot.agent.known_hub import HubMemory
 from bot.agent.policy import load_policy
@@ -49,18 +50,6 @@ def default_vpc(region: str, vantage: str) -> str:
     return f"{region}-2" if vantage == "vm2" else region
 
 
-def agent_token(environ: Mapping[str, str]) -> str:
-    """WARROOM_AGENT_TOKEN, or what is in the file WARROOM_AGENT_TOKEN_FILE names; "" for none. Raises ConfigError."""
-    token = environ.get("WARROOM_AGENT_TOKEN", "").strip()
-    file = environ.get("WARROOM_AGENT_TOKEN_FILE", "")
-    if not token and file:
-        try:
-            token = Path(file).read_text(encoding="utf-8").strip()
-        except OSError as exc:
-            raise ConfigError(f"WARROOM_AGENT_TOKEN_FILE {file}: {exc.strerror}") from exc
-    return token
-
-
 def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
     """The values of our own variables whose names say that they are secret."""
     words = ("TOKEN", "PASSWORD", "SECRET", "KEY")
@@ -77,7 +66,7 @@ def keep_out_of_the_log(own: Redactor) -> None:
 
 def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
     """The agent, ready to run. Raises ConfigError for a bad policy, token or address."""
-    token = agent_token(environ)
+    token = secret_of(environ, "WARROOM_AGENT_TOKEN")
     policy = load_policy(options.policy)
     context = policy.context(environ)
     keep_out_of_the_log(redactor(context, token, *secrets_of(environ)))

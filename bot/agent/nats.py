@@ -17,8 +17,8 @@ from bot.agent.dial_hub import addresses_of
 from bot.agent.pipe import PipeBroken, RefusedByHub, unless
 from bot.agent.websocket import pause
 from bot.domain.errors import FrameError
-from bot.wire.frames import MAX_FRAME
-from bot.wire.nats import BEAT_S, SILENT_S, NatsLogin, Server, Subjects, is_token
+from bot.wire.complaints import Complaints
+from bot.wire.nats import BEAT_S, SILENT_S, NatsLogin, Server, Subjects, is_token, text_of
 
 if TYPE_CHECKING:
     from nats.aio.client import Client
@@ -31,6 +31,8 @@ MAX_TALKS = 32
 KNOCK_WITHIN_S = 2.0
 """A hub that comes up is knocked at within this time, by all agents together and not at once."""
 INBOX = 4096
+INBOX_BYTES = 4 * 1024 * 1024
+"""What may wait to be read, of one talk, in texts and in bytes: anybody on the NATS can send it."""
 CLOSE_WITHIN_S = 1.0
 
 
@@ -115,13 +117,14 @@ class _Knocking:
         self._inbox = subjects.agent(party.agent.name, secrets.token_hex(8))
         self._pipes: dict[str, _Pipe] = {}
         self._beside: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(log)
         self._refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def run(self) -> None:
         """Until the connection breaks or the party stops. Raises RefusedByHub, PipeBroken."""
         client = self._client
         try:
-            await client.subscribe(f"{self._inbox}.*", cb=self._heard)
+            await client.subscribe(f"{self._inbox}.*", cb=self._heard, pending_bytes_limit=INBOX_BYTES)
             await client.subscribe(self._subjects.hubs, cb=self._announced)
             await client.publish(self._subjects.knock, self._inbox.encode())
             await client.flush(3)
@@ -160,7 +163,7 @@ class _Knocking:
             if not message.data or not reply.startswith(self._subjects.links(hub, "")) or self._party.stop.is_set():
                 return
             if len(self._pipes) >= MAX_TALKS:
-                log.warning("more than %d hubs want to talk; one is left out", MAX_TALKS)
+                self._complaints.warn("more than %d hubs want to talk; one is left out", MAX_TALKS)
                 return
             pipe = self._pipes[reply] = _Pipe(self._client, reply, hub)
             pipe.talk = asyncio.create_task(self._talk(pipe))
@@ -183,7 +186,7 @@ class _Knocking:
             if not self._refused.done():
                 self._refused.set_exception(exc)
         except (PipeBroken, FrameError, TimeoutError) as exc:
-            log.warning("hub %s on NATS: %s", pipe.hub, str(exc) or "no welcome in time")
+            self._complaints.warn("hub %s on NATS: %s", pipe.hub, str(exc) or "no welcome in time")
         finally:
             await pipe.close()
             self._pipes.pop(pipe.subject, None)
@@ -212,12 +215,15 @@ class _Pipe:
         self.talk: asyncio.Task[None] | None = None
         self._client = client
         self._in: asyncio.Queue[bytes] = asyncio.Queue(INBOX)
+        self._waiting = 0
         self._over = False
 
     def feed(self, data: bytes) -> None:
         """A text came in. A flood is dropped; what is missing shows."""
-        with contextlib.suppress(asyncio.QueueFull):
-            self._in.put_nowait(data)
+        if self._waiting + len(data) <= INBOX_BYTES:
+            with contextlib.suppress(asyncio.QueueFull):
+                self._in.put_nowait(data)
+                self._waiting += len(data)
 
     async def send(self, text: str) -> None:
         from nats.errors import Error as NatsError
@@ -233,16 +239,12 @@ class _Pipe:
         try:
             async with asyncio.timeout(SILENT_S):
                 data = await self._in.get()
+                self._waiting -= len(data)
         except TimeoutError as exc:
             raise PipeBroken(f"silent for {SILENT_S:.0f} s") from exc
         if not data:
             raise PipeBroken("the hub closed the connection")
-        if len(data) > MAX_FRAME:
-            raise FrameError(f"frame of {len(data)} bytes; at most {MAX_FRAME} are read")
-        try:
-            return data.decode()
-        except UnicodeDecodeError as exc:
-            raise FrameError("frames are text; a binary one came") from exc
+        return text_of(data)
 
     async def close(self) -> None:
         """Tell the hub, and end our own reading."""

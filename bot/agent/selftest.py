@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 
 from bot.probes.base import ProbeContext
-from bot.probes.net import stamps
+from bot.probes.net import echo, stamps
 
 FILES_ENOUGH = 1024
 LAG_S = 0.1
@@ -63,13 +63,8 @@ async def _stamps() -> Sequence[str]:
 def _icmp(ctx: ProbeContext) -> Sequence[str]:
     if ctx.kinds is not None and "ping" not in ctx.kinds:
         return ()
-    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):
-        try:
-            socket.socket(socket.AF_INET, kind, socket.IPPROTO_ICMP).close()
-        except OSError:
-            continue
-        return ()
-    return ("ping: net.ipv4.ping_group_range leaves this user out and CAP_NET_RAW is missing; TCP is used instead",)
+    leave = echo.leave(LOOPBACK, ctx)
+    return () if leave.method else (f"ping: {', '.join(leave.lacking)}; TCP is used instead",)
 
 
 def _capture(ctx: ProbeContext) -> Sequence[str]:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit, urlunsplit
@@ -24,6 +25,8 @@ log = logging.getLogger("warroom.agent")
 CONNECT_PATH = "/agents/connect"
 FIRST_RETRY_S = 0.5
 MAX_RETRY_S = 30.0
+MOST_IN_VAIN = 64
+"""Addresses that are counted, before all are tried as if for the first time; a resolver may give others each time."""
 
 
 def hub_url(url: str) -> str:
@@ -48,16 +51,17 @@ class WebSocketCarrier:
 
     async def run(self, party: Party) -> None:
         """Connect, talk, reconnect. Returns after `stop`; raises RefusedByHub on a refusal for good."""
-        tries = 0
+        tries, in_vain = 0, Counter[str]()
 
         def welcomed() -> None:
             nonlocal tries
             tries = 0
+            in_vain.clear()
             log.info("connected to %s as %s", self.url, party.agent.name)
 
         while not party.stop.is_set():
             try:
-                await self._connected(party, welcomed)
+                await self._connected(party, in_vain, welcomed)
             except (OSError, InvalidHandshake, PipeBroken, TimeoutError, FrameError) as exc:
                 log.warning("hub %s: %s", self.url, str(exc) or type(exc).__name__)
             except InvalidURI as exc:
@@ -66,11 +70,14 @@ class WebSocketCarrier:
                 await pause(party.stop, tries)
                 tries += 1
 
-    async def _connected(self, party: Party, welcomed: Callable[[], None]) -> None:
+    async def _connected(self, party: Party, in_vain: Counter[str], welcomed: Callable[[], None]) -> None:
         parts = urlsplit(self.url)
         port = parts.port or (443 if parts.scheme == "wss" else 80)
-        reaching = reach(parts.hostname or "", port, party.memory.known.addresses)
+        reaching = reach(parts.hostname or "", port, party.memory.known.addresses, in_vain)
         sock, address = await unless(party.stop, reaching)
+        if len(in_vain) > MOST_IN_VAIN:
+            in_vain.clear()
+        in_vain[address] += 1
         opening = connect(
             self.url,
             sock=sock,

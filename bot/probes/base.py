@@ -112,7 +112,7 @@ class ServiceAccount:
 class ProbeContext:
     """What a probe may use.
 
-    `resolvers` maps "host", "vpc" and "public" to `address:port`s. `host_engine` says how names are resolved
+    `resolvers` maps "host", "vpc", "public" and "coredns" to `address:port`s. `host_engine` says how names are resolved
     the way the machine's own programs do it: "getaddrinfo", or "direct" when the policy names the host's
     resolvers itself. `source` is the local address to dial from ("" for the system's choice). `kinds` are the
     only kinds the policy permits at all (None for every kind); kinds that dial nothing have no other check.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
@@ -103,6 +102,8 @@ def _no_number(spelled: str) -> float:
     raise FrameError(f"{spelled[:40]} is not a number JSON knows")
 
 
+_MAX_NUMBER = 1e13
+"""Three hundred years in ms: what a frame itself counts in stays a number after any sum it goes into."""
 _READ = json.JSONDecoder(parse_constant=_no_number).decode
 
 
@@ -115,8 +116,9 @@ def _str(row: Mapping[str, Any], key: str, limit: int = 200) -> str:
 
 def _num(row: Mapping[str, Any], key: str, default: float | None = None) -> float:
     value = row.get(key, default) if default is not None else row[key]
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise FrameError(f"{key} must be a number")
+    # False of NaN as well.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value) <= _MAX_NUMBER:
+        raise FrameError(f"{key} must be a number of at most {_MAX_NUMBER:g}")
     return float(value)
 
 
@@ -137,7 +139,8 @@ def _map(row: Mapping[str, Any], key: str) -> dict[str, Any]:
 def _shown(row: Mapping[str, Any], key: str, limit: int) -> str:
     """Text that is written to logs, tables and pages as it stands, and names somebody: refused, not mended."""
     value = _str(row, key, limit)
-    if value != legible(value) or "\n" in value:
+    # Neither a line separator nor what has no width: a name that looks like another's is not another name.
+    if not value.isprintable():
         raise FrameError(f"{key} must be plain text of one line")
     return value
 
@@ -187,7 +190,7 @@ def _outcome(row: Mapping[str, Any]) -> Outcome:
     )
 
 
-_SINCE_2 = dict.fromkeys(("ephemeral", "nonce", "hub", "challenge", "token_id", "proof"), "")
+_SINCE_2 = dict.fromkeys(("ephemeral", "nonce", "hub", "challenge", "token_id", "proof", "process"), "")
 
 
 def _hello(row: Mapping[str, Any]) -> Hello:
@@ -204,6 +207,7 @@ def _hello(row: Mapping[str, Any]) -> Hello:
         challenge=_str(row, "challenge"),
         token_id=_str(row, "token_id"),
         proof=_str(row, "proof"),
+        process=_str(row, "process"),
         protocol=protocol,
     )
 

@@ -1,7 +1,7 @@
 """The frames of agent protocol 2, and their life.
 
 A connection: the hub sends a Challenge; the agent answers with a Hello, which proves the key it shows and, when it
-is new, that it knows a token; the hub answers with a Welcome. Challenge, Hello and Refused are signed with Ed25519
+is new, that it knows a token; the hub answers with a Welcome. Challenge and Hello are signed with Ed25519
 (`bot.wire.signing`); everything after is sealed with the keys both sides have agreed on (`bot.wire.session`).
 """
 
@@ -41,7 +41,8 @@ class Hello:
     """The agent introduces itself to one hub (`hub`, its public key) in answer to one challenge (its nonce).
 
     `token_id` names the token that `proof` shows knowledge of; "" is the shared one. An empty `proof` means that
-    the agent has no token and counts on its key being known.
+    the agent has no token and counts on its key being known. `process` tells one agent process from another with the
+    same name and key.
     """
 
     agent: Agent
@@ -52,6 +53,7 @@ class Hello:
     challenge: str
     token_id: str = ""
     proof: str = ""
+    process: str = ""
     protocol: int = PROTOCOL
 
 
@@ -67,7 +69,7 @@ class Welcome:
 class Refused:
     """The hub does not accept this agent, or no longer: `reason` says why, in words for the operator.
 
-    `final`: asking again will not help. Before the Welcome it is signed, after it sealed.
+    `final`: asking again will not help. To one whose Hello was not understood it is only signed, and never final.
     """
 
     reason: str

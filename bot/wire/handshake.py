@@ -32,6 +32,10 @@ SINGLE_USE = "wre2"
 """How a single-use token begins: "wre2.ID.SECRET". Any other token is the shared one."""
 
 
+MAX_HELLO = 32 * 1024
+"""Characters: several times the longest honest one. Anybody may say one, so no more of it is read."""
+
+
 class StrangeHub(FrameError):
     """The hub is not the one this agent knows, or has not shown that it knows the token."""
 
@@ -40,6 +44,11 @@ def token_id(token: str) -> str:
     """The public part of a single-use token, "" for the shared one."""
     prefix, _, rest = token.partition(".")
     return rest.partition(".")[0] if prefix == SINGLE_USE else ""
+
+
+def new_process() -> str:
+    """What tells one agent process from another with the same name and key."""
+    return secrets.token_hex(8)
 
 
 class HubHandshake:
@@ -52,17 +61,26 @@ class HubHandshake:
             public_key=signer.public, ephemeral=_public(self._ephemeral), nonce=secrets.token_hex(16), now=now
         )
         self._hello: Hello | None = None
+        self._session: Session | None = None
 
     def challenge(self) -> str:
         """What the hub says first."""
         return encode(self._challenge, self._signer)
 
     def refuse(self, reason: str, *, final: bool) -> str:
-        """What the hub says to one it does not let in."""
-        return encode(Refused(reason=reason[:1000], final=final), self._signer)
+        """What the hub says to one it does not let in.
+
+        Before a hello was understood it is never final: somebody in between may have spoilt the hello, and what is
+        only signed he may have kept from elsewhere. After it, the refusal is sealed for the one who said this hello.
+        """
+        if self._session is None:
+            return encode(Refused(reason=reason[:1000], final=False), self._signer)
+        return self._session.seal(Refused(reason=reason[:1000], final=final))
 
     def hear(self, text: str) -> Hello:
         """The agent's answer, its signature checked, meant for this hub and this challenge. Raises FrameError."""
+        if len(text) > MAX_HELLO:
+            raise FrameError(f"a hello of {len(text)} characters; at most {MAX_HELLO} are read")
         hello = decode(text)
         if not isinstance(hello, Hello):
             raise FrameError("the first frame must be a hello")
@@ -71,37 +89,39 @@ class HubHandshake:
         decode(text, Verifier(hello.public_key))
         if hello.hub != self._challenge.public_key or hello.challenge != self._challenge.nonce:
             raise FrameError("the hello answers another challenge")
+        down, up = _keys(self._ephemeral, hello.ephemeral, _transcript(self._challenge, hello))
+        self._session = Session(outbound=down, inbound=up)
         self._hello = hello
         return hello
 
     def proven(self, token: str) -> bool:
         """Whether the agent has shown that it knows this token."""
         hello = self._heard()
-        return bool(token) and hmac.compare_digest(hello.proof, _proof(token, "agent", self._transcript()))
+        return bool(token) and _same(hello.proof, _proof(token, "agent", _transcript(self._challenge, hello)))
 
     def welcome(self, *, now: float, token: str = "") -> tuple[Session, Welcome]:
         """The session, and what to say in it first; `token` is the one the agent has shown to know."""
         hello = self._heard()
-        transcript = self._transcript()
-        down, up = _keys(self._ephemeral, hello.ephemeral, transcript)
-        proof = _proof(token, "hub", transcript) if token else ""
-        return Session(outbound=down, inbound=up), Welcome(now=now, proof=proof)
+        assert self._session is not None
+        proof = _proof(token, "hub", _transcript(self._challenge, hello)) if token else ""
+        return self._session, Welcome(now=now, proof=proof)
 
     def _heard(self) -> Hello:
         assert self._hello is not None, "hear() comes first"
         return self._hello
 
-    def _transcript(self) -> bytes:
-        return _transcript(self._challenge, self._heard())
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Credentials:
-    """What an agent has to show and knows of its hub. `hub` is the public key it trusts, "" before they met."""
+    """What an agent has to show and knows of its hub. `hub` is the public key it trusts, "" before they met.
+
+    `process` is the same for all connections of one process and differs between any two.
+    """
 
     signer: Signer
     token: str = field(default="", repr=False)
     hub: str = ""
+    process: str = field(default_factory=new_process)
 
 
 class AgentHandshake:
@@ -134,11 +154,16 @@ class AgentHandshake:
         down, up = _keys(self._ephemeral, challenge.ephemeral, self._transcript)
         return encode(hello, mine.signer), Session(outbound=up, inbound=down)
 
+    @property
+    def expected(self) -> bool:
+        """Whether it is the hub this agent knows, or the agent knows none yet."""
+        return self._mine.hub in ("", self.hub)
+
     def accept(self, frame: Frame) -> Welcome:
         """The hub's welcome, believed from now on. Raises FrameError, StrangeHub."""
         if not isinstance(frame, Welcome):
             raise FrameError("the hub did not answer with a welcome")
-        shown = hmac.compare_digest(frame.proof, _proof(self._mine.token, "hub", self._transcript))
+        shown = _same(frame.proof, _proof(self._mine.token, "hub", self._transcript))
         if self.hub != self._mine.hub and not (self._mine.token and shown):
             raise StrangeHub("the hub has not shown that it knows the token; is WARROOM_AGENT_TOKEN the bot's?")
         return frame
@@ -153,6 +178,7 @@ class AgentHandshake:
             hub=challenge.public_key,
             challenge=challenge.nonce,
             token_id=token_id(mine.token),
+            process=mine.process,
         )
         if not mine.token:
             return hello
@@ -172,6 +198,11 @@ def _transcript(challenge: Challenge, hello: Hello) -> bytes:
 def _proof(token: str, side: str, transcript: bytes) -> str:
     key = hashlib.sha256(token.encode()).digest()
     return base64.b64encode(hmac.digest(key, side.encode() + transcript, "sha256")).decode()
+
+
+def _same(shown: str, expected: str) -> bool:
+    """Compared in constant time; as bytes, for `compare_digest` takes no text beyond ASCII."""
+    return hmac.compare_digest(shown.encode("utf-8", "surrogatepass"), expected.encode())
 
 
 def _public(key: X25519PrivateKey) -> str:

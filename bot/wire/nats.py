@@ -18,7 +18,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.domain.errors import ConfigError
+from bot.domain.errors import ConfigError, FrameError
+from bot.wire.frames import MAX_FRAME
 
 PREFIX = "warroom"
 BEAT_S = 5.0
@@ -58,6 +59,16 @@ class Subjects:
         """Whether a knock names a place an agent may listen on, and no other subject."""
         parts = subject.removeprefix(f"{self.prefix}.agent.").split(".")
         return subject.startswith(f"{self.prefix}.agent.") and len(parts) == 2 and all(map(_TOKEN.fullmatch, parts))
+
+
+def text_of(data: bytes) -> str:
+    """What a message says. Raises FrameError for what is too long or no text."""
+    if len(data) > MAX_FRAME:
+        raise FrameError(f"frame of {len(data)} bytes; at most {MAX_FRAME} are read")
+    try:
+        return data.decode()
+    except UnicodeDecodeError as exc:
+        raise FrameError("frames are text; a binary one came") from exc
 
 
 def is_token(text: str) -> bool:

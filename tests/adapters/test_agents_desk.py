@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,9 +16,10 @@ from websockets.exceptions import ConnectionClosed
 from bot.adapters.agents import AgentDesk, desk, seat
 from bot.adapters.agents.link import BUSY, POLICY_CLOSED
 from bot.domain.failure import Failure, FaultOf
-from bot.domain.probe import Observation, Outcome, ProbeRequest
+from bot.domain.probe import Agent, Observation, Outcome, ProbeRequest
 from bot.testing import TokenDoor
 from bot.wire.codec import body_of, encode
+from bot.wire.complaints import SAID
 from bot.wire.frames import MAX_FRAME, MAX_LIFE_S, Hello, Job, Refused, Result, Status
 from bot.wire.handshake import AgentHandshake, Credentials
 from bot.wire.session import Session
@@ -83,14 +85,15 @@ async def introduce(url: str, first: str | bytes | None = None, **changes: Any) 
         return await refused(socket, key)
 
 
-async def knock(url: str, *, token: str = TOKEN) -> Refused:
+async def knock(url: str, *, token: str = TOKEN, agent: Agent | None = None) -> Refused:
     """Introduce an agent properly, with this token and a key nobody knows; how the hub refuses it."""
     signer = Signer()
     async with dial(url) as socket:
         challenge, key = await challenged(socket)
-        shake = AgentHandshake(who(), Credentials(signer=signer, token=token, hub=key))
-        await socket.send(shake.answer(challenge)[0])
-        return await refused(socket, key)
+        shake = AgentHandshake(agent or who(), Credentials(signer=signer, token=token, hub=key))
+        hello, session = shake.answer(challenge)
+        await socket.send(hello)
+        return await refused(socket, key, session)
 
 
 # --- who may come in -----------------------------------------------------------------------------------------
@@ -154,7 +157,7 @@ async def test_an_agent_is_starting_until_it_says_it_is_ready_and_what_it_lacks(
 async def test_a_hello_proves_that_the_agent_holds_the_key_it_shows(the_hub: AgentDesk, url: str) -> None:
     said = await introduce(url, public_key=Signer().public)
     assert "does not verify" in said.reason
-    assert said.final
+    assert not said.final, "somebody on the way may have spoilt it"
     assert the_hub.agents() == []
 
 
@@ -165,9 +168,7 @@ async def test_a_hello_proves_that_the_agent_holds_the_key_it_shows(the_hub: Age
         ({"hub": Signer().public}, "answers another challenge"),
         ({"challenge": "0" * 32}, "answers another challenge"),
         ({"public_key": "AAAA"}, "32 bytes of base64"),
-        ({"agent": who(" ")}, "needs a name"),
-        ({"agent": who(region="")}, "needs a name, a region and a vantage point"),
-        ({"agent": who(vantage="")}, "needs a name, a region and a vantage point"),
+        ({"ephemeral": "AAAA"}, "not an X25519 key"),
     ],
 )
 async def test_a_hello_that_will_not_do_is_refused_with_the_reason(
@@ -177,16 +178,27 @@ async def test_a_hello_that_will_not_do_is_refused_with_the_reason(
     assert the_hub.agents() == []
 
 
+@pytest.mark.parametrize("agent", [who(" "), who(region=""), who(vantage="")])
+async def test_an_agent_that_does_not_say_where_it_is_is_refused_for_good(
+    the_hub: AgentDesk, url: str, agent: Agent
+) -> None:
+    said = await knock(url, agent=agent)
+    assert "needs a name, a region and a vantage point" in said.reason
+    assert said.final
+    assert the_hub.agents() == []
+
+
 @pytest.mark.parametrize(
     ("first", "reason"),
     [
         (encode(Status(state="ready"), Signer()), "first frame must be a hello"),
         ("GET / HTTP/1.1", "malformed"),
-        ("[" * 200_000, "malformed"),
+        ("[" * 30_000, "malformed"),
+        ("[" * 40_000, "at most"),
         ("x" * (MAX_FRAME + 1), "at most"),
         (b"\x00\x01", "frames are text"),
     ],
-    ids=["another frame", "no frame", "deep", "oversize", "binary"],
+    ids=["another frame", "no frame", "deep", "long", "oversize", "binary"],
 )
 async def test_whatever_else_is_said_first_is_refused(
     the_hub: AgentDesk, url: str, first: Any, reason: str, caplog: pytest.LogCaptureFixture
@@ -208,19 +220,62 @@ async def test_one_who_says_nothing_is_hung_up_on_but_not_refused_for_good(
         assert closed.value.rcvd.code == POLICY_CLOSED
 
 
-async def test_of_too_many_who_introduce_themselves_at_once_the_last_are_asked_to_come_again(
-    the_hub: AgentDesk, url: str, monkeypatch: pytest.MonkeyPatch
+async def test_of_too_many_who_say_nothing_the_one_silent_longest_gives_way_to_the_next(
+    url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(desk, "KNOCKING", 2)
-    async with dial(url) as one, dial(url) as two:
-        await challenged(one)
-        await challenged(two)
-        async with dial(url) as three:
-            assert await hung_up(three) == BUSY
-        await one.close()
-        await two.close()
-    async with puppet(url):
-        await until(lambda: state_of(the_hub) == "ready")
+    async with dial(url) as one, dial(url) as two, dial(url) as three:
+        for socket in (two, three):
+            await challenged(socket)
+        assert await hung_up(one) == POLICY_CLOSED
+        await two.send("noise")
+        assert await hung_up(two) == POLICY_CLOSED
+
+
+async def test_of_too_many_who_are_being_let_in_the_last_are_asked_to_come_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(desk, "KNOCKING", 1)
+    slow_door = SlowDoor(TOKEN)
+    async with served(hub(door=slow_door)) as url:
+        first = asyncio.create_task(knock(url, token="wrong"))
+        await until(lambda: slow_door.asked)
+        async with dial(url) as second:
+            assert await hung_up(second) == BUSY
+        assert (await first).final
+
+
+async def test_five_hundred_who_say_nothing_do_not_keep_an_agent_out_nor_fill_the_log(
+    the_hub: AgentDesk, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(desk, "KNOCKING", 64)
+    async with AsyncExitStack() as stack:
+        for _ in range(500):
+            await stack.enter_async_context(dial(url))
+        async with puppet(url):
+            await until(lambda: state_of(the_hub) == "ready")
+    assert len(caplog.records) <= desk.NOT_LET_IN
+
+
+async def test_an_agent_that_sends_frames_nobody_believes_does_not_fill_the_log(
+    the_hub: AgentDesk, url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with puppet(url) as agent:
+        for _ in range(500):
+            await agent.socket.send("noise")
+        asking = Asking(the_hub, request())
+        await agent.answer(await agent.job())
+        assert (await asking.one()).ok
+    assert 0 < len(caplog.records) <= SAID + 1
+
+
+async def test_one_process_that_connects_again_is_not_ended_for_good(url: str) -> None:
+    """Anybody on a NATS can have it introduce itself twice."""
+    signer = Signer()
+    async with puppet(url, signer=signer, process="p1") as old, puppet(url, signer=signer, process="p1"):
+        told = old.session.open(str(await old.socket.recv()))
+        assert told == Refused(reason="this agent has connected again", final=False)
+        assert await hung_up(old.socket) == POLICY_CLOSED
 
 
 async def test_another_key_may_not_take_the_name_of_an_agent_that_is_here(the_hub: AgentDesk, url: str) -> None:
@@ -246,9 +301,9 @@ async def test_of_four_keys_that_want_a_name_at_the_same_moment_one_gets_it() ->
             return str(refusal)
 
     async with served(the_hub) as url:
-        came = sorted(await asyncio.gather(*(come(url) for _ in range(4))))
-    assert came[0] == "in"
-    assert all("choose another --name" in one for one in came[1:])
+        came = await asyncio.gather(*(come(url) for _ in range(4)))
+    assert came.count("in") == 1
+    assert sum("choose another --name" in one for one in came) == 3
     assert slow_door.asked == 4
 
 

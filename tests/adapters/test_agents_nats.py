@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import socket
 import ssl
@@ -11,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
+from nats.aio.client import Client
 
 from bot.adapters.agents import AgentDesk
 from bot.adapters.agents import nats as hub_side
@@ -24,6 +26,7 @@ from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent
 from bot.lab.pki import Authority
 from bot.testing import TokenDoor
+from bot.wire.frames import MAX_FRAME
 from bot.wire.nats import NatsLogin, Subjects, server
 from bot.wire.signing import Signer
 from tests.wire.on_nats import HOST, OwnServer, nats_puppet, on_nats, own_place, own_server, stranger
@@ -243,6 +246,26 @@ async def test_an_empty_text_that_is_not_the_hubs_costs_a_reconnect_and_nothing_
         assert await works(the_hub)
 
 
+async def test_nobody_can_end_an_agent_by_knocking_in_its_name(tmp_path: Path, place: NatsAddress, quick: None) -> None:
+    the_hub = hub()
+    async with on_nats(the_hub, place), agent_on(place, tmp_path), stranger(place) as mallory:
+        for _ in range(3):
+            await until(lambda: ready(the_hub))
+            subject, reply = await overhear(place, the_hub)
+            await mallory.publish(place.subjects.knock, subject.rpartition(".")[0].encode())
+            await until_link_is_not(reply, place, the_hub)
+        assert await works(the_hub)
+
+
+async def until_link_is_not(old: str, place: NatsAddress, the_hub: AgentDesk) -> None:
+    """The agent talks to the hub on another subject than before."""
+    while True:
+        await until(lambda: ready(the_hub))
+        with contextlib.suppress(AssertionError):
+            if (await overhear(place, the_hub))[1] != old:
+                return
+
+
 async def overhear(place: NatsAddress, the_hub: AgentDesk) -> tuple[str, str]:
     """The subject of the agent and of the hub, which anybody on the same NATS may read."""
     async with stranger(place) as ear:
@@ -286,6 +309,18 @@ async def test_a_flood_on_an_agents_subject_costs_no_more_than_a_reconnect(
         await mallory.flush(10)
         await until(lambda: ready(the_hub), 20)
         await until_works(the_hub)
+
+
+async def test_a_flood_of_large_texts_takes_no_more_memory_than_an_agent_has() -> None:
+    pipe = agent_side._Pipe(Client(), "subject", "hub")
+    for _ in range(100):
+        pipe.feed(b"x" * MAX_FRAME)
+    waiting = agent_side.INBOX_BYTES // MAX_FRAME
+    assert pipe._in.qsize() == waiting
+    for _ in range(waiting):
+        assert await pipe.receive()
+    pipe.feed(b"the next")
+    assert await pipe.receive() == "the next"
 
 
 async def test_hubs_that_are_none_do_not_keep_the_true_one_out(tmp_path: Path, place: NatsAddress, quick: None) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.agents import AgentDesk
-from bot.agent.main import agent_token, carrier_of, default_vpc
+from bot.agent.credentials import secret_of
+from bot.agent.main import carrier_of, default_vpc
 from bot.agent.nats import NatsCarrier
 from bot.agent.websocket import WebSocketCarrier
 from bot.domain.errors import ConfigError
@@ -80,14 +81,14 @@ def test_a_vpc_that_is_not_named_is_one_per_region_with_a_second_for_vm2(region:
 
 def test_the_token_comes_from_the_environment_or_a_file(tmp_path: Path) -> None:
     (tmp_path / "token").write_text(f"{TOKEN}\n")
-    assert agent_token({"WARROOM_AGENT_TOKEN": f" {TOKEN} "}) == TOKEN
-    assert agent_token({"WARROOM_AGENT_TOKEN_FILE": str(tmp_path / "token")}) == TOKEN
+    assert secret_of({"WARROOM_AGENT_TOKEN": f" {TOKEN} "}, "WARROOM_AGENT_TOKEN") == TOKEN
+    assert secret_of({"WARROOM_AGENT_TOKEN_FILE": str(tmp_path / "token")}, "WARROOM_AGENT_TOKEN") == TOKEN
 
 
 def test_an_agent_may_have_no_token_and_a_token_file_that_is_not_there_is_a_mistake() -> None:
-    assert agent_token({}) == agent_token({"WARROOM_AGENT_TOKEN": "  "}) == ""
+    assert secret_of({}, "WARROOM_AGENT_TOKEN") == secret_of({"WARROOM_AGENT_TOKEN": "  "}, "WARROOM_AGENT_TOKEN") == ""
     with pytest.raises(ConfigError, match="WARROOM_AGENT_TOKEN_FILE missing: No such file"):
-        agent_token({"WARROOM_AGENT_TOKEN_FILE": "missing"})
+        secret_of({"WARROOM_AGENT_TOKEN_FILE": "missing"}, "WARROOM_AGENT_TOKEN")
 
 
 @pytest.mark.parametrize(

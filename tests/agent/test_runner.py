@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from bot.agent.runner import MAX_WAITING, Runner
+from bot.agent.runner import MAX_HELD, MAX_NONCES, MAX_REFUSALS, MAX_WAITING, Runner
 from bot.domain.errors import FrameError
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import ProbeRequest
-from bot.wire.frames import Job, Result
+from bot.wire.frames import MAX_FRAME, Job, Result
 from tests.wire.false_hub import FalseHub
 from tests.wire.peers import HOST, request, slow
 from tests.wire.real_agents import POLICY, make_runner
@@ -40,13 +40,23 @@ class Desk:
     async def take(self, result: Result) -> None:
         self.results.append(result)
 
-    def accept(self, job: Job, *, hub_ahead_s: float = 0.0) -> None:
-        self.tasks.append(self.runner.accept(job, self.take, now=time.time() + hub_ahead_s))
+    def accept(self, job: Job, *, hub_ahead_s: float = 0.0, size: int = 600) -> None:
+        self.tasks.append(self.runner.accept(job, self.take, now=time.time() + hub_ahead_s, size=size))
 
     async def drain(self, within_s: float) -> None:
         """Wait for what was accepted, but no longer."""
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=within_s)
+
+    async def drop(self, count: int) -> None:
+        """Accept so many jobs and drop what becomes of them."""
+        for number in range(count):
+            self.accept(HUB.job(request(kind="none")))
+            if number % 256 == 255 or number == count - 1:
+                for task in self.tasks:
+                    task.cancel()
+                await asyncio.wait(self.tasks)
+                self.tasks.clear()
 
     async def run(self, asked: ProbeRequest, **changes: Any) -> Result:
         self.accept(HUB.job(asked, **changes))
@@ -157,6 +167,40 @@ async def test_of_a_flood_the_first_64_run_512_wait_and_the_rest_is_refused_as_o
     assert all(r.outcome.failure is Failure.TCP_REFUSED for r in desk.results[len(refused) :])
 
 
+async def test_a_flood_of_large_jobs_is_held_up_to_so_many_bytes_and_the_rest_is_refused_as_overload(
+    tmp_path: Path,
+) -> None:
+    desk = Desk(make_runner(tmp_path, policy=PATIENT, concurrent=1))
+    for _ in range(100):
+        desk.accept(HUB.job(slow(seconds=0.05)), size=MAX_FRAME)
+    await desk.drain(20)
+    refused = [r for r in desk.results if r.outcome.failure is Failure.AGENT_OVERLOADED]
+    assert len(refused) == 100 - MAX_HELD // MAX_FRAME
+    assert (await desk.run(request())).outcome.failure is Failure.TCP_REFUSED, "what was held is free again"
+
+
+async def test_a_hub_that_sends_jobs_and_does_not_read_what_comes_of_them_takes_no_more_memory(tmp_path: Path) -> None:
+    async def never(_: Result) -> None:
+        await asyncio.sleep(60)
+
+    runner = make_runner(tmp_path, concurrent=1)
+
+    def accept() -> asyncio.Task[None]:
+        return runner.accept(HUB.job(request(kind="none")), never, now=time.time(), size=600)
+
+    tasks = [accept() for _ in range(1 + MAX_WAITING + MAX_REFUSALS)]
+    with pytest.raises(FrameError, match="more than can even be refused"):
+        accept()
+    for task in tasks:
+        task.cancel()
+
+
+async def test_no_more_jobs_are_remembered_than_an_honest_hub_sends_within_their_life(desk: Desk) -> None:
+    await desk.drop(MAX_NONCES)
+    with pytest.raises(FrameError, match="more than can even be refused"):
+        desk.accept(HUB.job(request()))
+
+
 async def test_work_that_is_dropped_sends_nothing_and_leaves_its_place_to_others(tmp_path: Path) -> None:
     desk = Desk(make_runner(tmp_path, concurrent=1))
     desk.accept(HUB.job(slow(seconds=0.3)))
@@ -173,7 +217,7 @@ async def test_a_result_that_cannot_be_sent_is_logged_and_the_next_one_goes_out(
     async def broken(_: Result) -> None:
         raise FrameError("the connection closed")
 
-    desk.runner.accept(HUB.job(request()), broken, now=time.time())
+    desk.runner.accept(HUB.job(request()), broken, now=time.time(), size=600)
     await desk.run(request())
     assert "could not be sent: the connection closed" in caplog.text
     assert len(desk.results) == 1
@@ -201,9 +245,6 @@ async def test_old_nonces_are_forgotten_only_after_their_jobs_expired(
     caplog.set_level(logging.ERROR, "warroom.agent")
     old = aged(-80, 60)
     desk.accept(old)
-    for _ in range(4200):
-        desk.accept(HUB.job(request(kind="none")))
+    await desk.drop(4200)
     with pytest.raises(FrameError, match="already run"):
         desk.accept(old)
-    for task in desk.tasks:
-        task.cancel()

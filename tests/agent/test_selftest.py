@@ -65,7 +65,7 @@ def test_where_nothing_is_lacking_nothing_is_said(tmp_path: Path) -> None:
 def test_an_unprivileged_agent_says_that_ping_falls_back_to_tcp(tmp_path: Path) -> None:
     need_root()
     (line,) = told(tmp_path, POLICY, run=WITHOUT_CAPABILITIES)
-    assert line.startswith("ping: net.ipv4.ping_group_range leaves this user out and CAP_NET_RAW is missing")
+    assert line.startswith("ping: net.ipv4.ping_group_range does not include this group, CAP_NET_RAW missing")
     assert "TCP is used instead" in line
 
 

@@ -168,14 +168,16 @@ def dial(url: str) -> connect:
     return connect(url, proxy=None, compression=None, max_size=None)
 
 
-async def enter(wire: W, agent: Agent, *, signer: Signer, token: str = TOKEN, hub: str = "") -> Puppet[W]:
+async def enter(wire: W, agent: Agent, *, signer: Signer, token: str = TOKEN, **more: str) -> Puppet[W]:
     """Introduce an agent on a connection. Fails with the hub's reason when it is refused."""
-    shake = AgentHandshake(agent, Credentials(signer=signer, token=token, hub=hub))
+    shake = AgentHandshake(agent, Credentials(signer=signer, token=token, **more))
     hello, session = shake.answer(str(await asyncio.wait_for(wire.recv(), 5)))
     await wire.send(hello)
     text = str(await asyncio.wait_for(wire.recv(), 5))
     assert not text.startswith("{"), text
-    shake.accept(session.open(text))
+    said = session.open(text)
+    assert not isinstance(said, Refused), said.reason
+    shake.accept(said)
     return Puppet(wire, session)
 
 
@@ -210,9 +212,10 @@ async def hung_up(socket: ClientConnection) -> int:
         return closed.rcvd.code if closed.rcvd else 1006
 
 
-async def refused(socket: ClientConnection, hub_key: str) -> Refused:
-    """What the hub says before it hangs up, signed with the key of its challenge."""
-    frame = decode(await asyncio.wait_for(socket.recv(), 5), Verifier(hub_key))
+async def refused(socket: ClientConnection, hub_key: str, session: Session | None = None) -> Refused:
+    """What the hub says before it hangs up: sealed in this session, or signed with the key of its challenge."""
+    text = str(await asyncio.wait_for(socket.recv(), 5))
+    frame = session.open(text) if session else decode(text, Verifier(hub_key))
     assert isinstance(frame, Refused)
     await hung_up(socket)
     return frame

@@ -12,7 +12,7 @@ from bot.domain.text import legible
 from bot.wire.details import believable
 from bot.wire.frames import Beat, Challenge, Frame, Hello, Job, Refused, Result, Status, Welcome
 
-numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
+numbers = st.floats(min_value=-1e13, max_value=1e13)
 
 
 def text(limit: int) -> st.SearchStrategy[str]:
@@ -22,7 +22,7 @@ def text(limit: int) -> st.SearchStrategy[str]:
 
 def line(limit: int) -> st.SearchStrategy[str]:
     """Text of one line that may be shown anywhere."""
-    return text(limit).map(lambda found: legible(found).replace("\n", " "))
+    return text(limit).map(lambda found: "".join(c for c in found if c.isprintable()))
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(
@@ -87,6 +87,7 @@ frames: st.SearchStrategy[Frame] = st.one_of(
         challenge=text(200),
         token_id=text(200),
         proof=text(200),
+        process=text(200),
         protocol=protocols,
     ),
     st.builds(Welcome, now=numbers, proof=text(200)),

@@ -205,6 +205,13 @@ def test_names_are_bounded(size: int) -> None:
     assert "name must be text of at most 80 characters" in refusal(encode(named, HUB))
 
 
+@pytest.mark.parametrize("name", ["sh-vm\u200b", "sh\u2028vm", "sh\u00a0vm", "sh\nvm", "sh\u202evm", "\ufeffsh-vm"])
+def test_a_name_holds_nothing_that_is_not_seen(name: str) -> None:
+    """It would look like the name of another agent, or like two lines."""
+    named = hello(agent=Agent(name=name, region="r", vantage="vm"))
+    assert "name must be plain text of one line" in refusal(encode(named, HUB))
+
+
 @pytest.mark.parametrize(
     ("row", "reason"),
     [

@@ -113,6 +113,26 @@ def test_one_who_does_not_know_the_token_cannot_show_it(token: str) -> None:
     assert not hub.proven(TOKEN)
 
 
+@pytest.mark.parametrize("proof", ["é", "\ud800", "证明"])
+def test_a_proof_beyond_ascii_is_a_wrong_one_on_either_side(proof: str) -> None:
+    hub, agent = at_hub(), at_agent()
+    hello, _ = agent.answer(hub.challenge())
+    if proof.isprintable():
+        hub.hear(changed(hello, AGENT, proof=proof))
+        assert not hub.proven(TOKEN)
+    with pytest.raises(StrangeHub, match="has not shown that it knows the token"):
+        agent.accept(Welcome(now=NOW, proof=proof))
+
+
+def test_what_a_hub_refuses_after_a_hello_is_sealed_for_it_and_before_one_is_never_final() -> None:
+    hub = at_hub()
+    before = decode(hub.refuse("no", final=True))
+    assert before == Refused(reason="no", final=False)
+    hello, theirs = at_agent().answer(hub.challenge())
+    hub.hear(hello)
+    assert theirs.open(hub.refuse("no", final=True)) == Refused(reason="no", final=True)
+
+
 def test_a_hello_proves_that_the_agent_holds_the_key_it_shows() -> None:
     hub = at_hub()
     hello, _ = at_agent().answer(hub.challenge())
@@ -286,9 +306,8 @@ def test_a_half_that_makes_the_keys_known_to_everybody_is_refused(point: str) ->
         at_agent().answer(changed(at_hub().challenge(), HUB, ephemeral=weak))
     hub = at_hub()
     hello, _ = at_agent().answer(hub.challenge())
-    hub.hear(changed(hello, AGENT, ephemeral=weak))
     with pytest.raises(FrameError, match="not an X25519 key"):
-        hub.welcome(now=NOW, token=TOKEN)
+        hub.hear(changed(hello, AGENT, ephemeral=weak))
 
 
 @pytest.mark.parametrize("half", ["", "AAAA", "!!!!", "签名", "A" * 200])

@@ -17,6 +17,7 @@ from bot.app.ports import Doorkeeper
 from bot.domain.errors import FrameError, NotAdmitted
 from bot.domain.failure import Failure
 from bot.domain.probe import Agent, Observation, ProbeRequest
+from bot.wire.complaints import Complaints
 from bot.wire.frames import Hello
 from bot.wire.handshake import HubHandshake
 from bot.wire.signing import Signer
@@ -25,7 +26,9 @@ log = logging.getLogger("warroom.hub")
 
 HELLO_WITHIN_S = 10.0
 KNOCKING = 512
-"""Connections that may be introducing themselves at once; more are asked to come again."""
+"""Connections that may be introducing themselves at once; for one more, the one silent longest is given up."""
+NOT_LET_IN = 100
+"""Warnings a minute about those who are not let in, whoever they are."""
 BREATH = 32
 """Jobs issued in one go; then the first of them may leave."""
 
@@ -47,6 +50,9 @@ class AgentDesk:
         self._seats: dict[str, Seat] = {}
         self._on_change = on_change
         self._knocking = 0
+        self._silent: dict[asyncio.Timeout, None] = {}
+        """The time limits of those who have not said their hello yet, oldest first."""
+        self._complaints = Complaints(log, most=NOT_LET_IN)
         self._closing: set[asyncio.Task[None]] = set()
 
     def agents(self) -> Sequence[Agent]:
@@ -94,8 +100,8 @@ class AgentDesk:
 
     async def receive(self, link: Link) -> None:
         """One connection from its first word to its last."""
-        if self._knocking >= KNOCKING:
-            log.warning("%d agents are introducing themselves; %s is asked to come again", KNOCKING, link.where)
+        if self._knocking >= KNOCKING and not self._give_one_up():
+            self._complaints.warn("%d agents are being let in; %s is asked to come again", KNOCKING, link.where)
             await link.close(BUSY)
             return
         self._knocking += 1
@@ -105,12 +111,25 @@ class AgentDesk:
             self._knocking -= 1
         if seat is None:
             return
-        why = "the hub stopped"
+        why, complaints = "the hub stopped", Complaints(log)
         try:
-            why = await seat.run(lambda exc: log.warning("agent %s: %s", seat.agent.name, exc))
+            why = await seat.run(lambda exc: complaints.warn("agent %s: %s", seat.agent.name, exc))
         finally:
             self._drop(seat, why)
             await link.close(GOING_AWAY)
+
+    def _give_one_up(self) -> bool:
+        """End the wait for the hello that is longest overdue; False when nobody is waited for.
+
+        An honest agent answers within a round trip, so those who only hold connections cannot keep it out.
+        """
+        while self._silent:
+            limit = next(iter(self._silent))
+            del self._silent[limit]
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
+                return True
+        return False
 
     async def _let_in(self, link: Link) -> Seat | None:
         shake = HubHandshake(self._signer, now=time.time())
@@ -118,19 +137,25 @@ class AgentDesk:
             return await self._introduce(link, shake)
         except (FrameError, NotAdmitted) as exc:
             final = not isinstance(exc, NotAdmitted) or exc.final
-            log.warning("an agent from %s is not let in: %s", link.where, exc)
+            self._complaints.warn("an agent from %s is not let in: %s", link.where, exc)
             with contextlib.suppress(LinkBroken):
                 await link.send(shake.refuse(str(exc), final=final))
         except (TimeoutError, LinkBroken) as exc:
             # Refused is for good; one who was only slow may try again.
-            log.warning("an agent from %s did not introduce itself: %s", link.where, str(exc) or "no hello in time")
+            why = str(exc) or "no hello in time"
+            self._complaints.warn("an agent from %s did not introduce itself: %s", link.where, why)
         await link.close(POLICY_CLOSED)
         return None
 
     async def _introduce(self, link: Link, shake: HubHandshake) -> Seat:
-        async with asyncio.timeout(HELLO_WITHIN_S):
-            await link.send(shake.challenge())
-            hello = shake.hear(await link.receive())
+        async with asyncio.timeout(HELLO_WITHIN_S) as limit:
+            self._silent[limit] = None
+            try:
+                await link.send(shake.challenge())
+                text = await link.receive()
+            finally:
+                self._silent.pop(limit, None)
+        hello = shake.hear(text)
         name = hello.agent.name.strip()
         if not name or not hello.agent.region or not hello.agent.vantage:
             raise FrameError("an agent needs a name, a region and a vantage point")
@@ -139,11 +164,11 @@ class AgentDesk:
         self._may_take(name, hello)
         session, welcome = shake.welcome(now=time.time(), token=token)
         agent = replace(hello.agent, name=name, state="starting", last_seen=datetime.now(UTC))
-        seat = Seat(link, session, agent, hello.public_key, changed=self._note)
+        seat = Seat(link, session, agent, hello, changed=self._note)
         old = self._seats.get(name)
         if old is not None:
             self._drop(old, "the agent connected again")
-            self._hang_up(old, "another process with this --name and key has connected; give each agent its own --name")
+            self._hang_up(old, hello)
         # The name is taken before the next await, so that of two who want it at once one is refused.
         self._seats[name] = seat
         seat.post(welcome)
@@ -153,7 +178,7 @@ class AgentDesk:
 
     def _may_take(self, name: str, hello: Hello) -> None:
         old = self._seats.get(name)
-        if old is not None and old.key != hello.public_key:
+        if old is not None and old.hello.public_key != hello.public_key:
             raise FrameError(f"an agent named {name!r} with another key is connected; choose another --name")
 
     def _note(self, agent: Agent) -> None:
@@ -168,9 +193,14 @@ class AgentDesk:
             log.info("agent %s lost: %s", name, why)
             self._note(replace(seat.agent, state="lost", last_seen=datetime.now(UTC)))
 
-    def _hang_up(self, seat: Seat, reason: str) -> None:
-        """Close a dropped link, lest its agent believes itself connected."""
-        task = asyncio.create_task(seat.hang_up(reason))
+    def _hang_up(self, seat: Seat, by: Hello) -> None:
+        """Close a dropped link, lest its agent believes itself connected; for good only to give way to another process.
+
+        Anybody on a NATS can have one process introduce itself twice, and must not be able to end it by that.
+        """
+        another = seat.hello.process != by.process
+        reason = "another process with this --name and key has connected; give each agent its own --name"
+        task = asyncio.create_task(seat.hang_up(reason if another else "this agent has connected again", final=another))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

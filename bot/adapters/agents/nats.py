@@ -16,9 +16,8 @@ from nats.errors import Error as NatsError
 
 from bot.adapters.agents.desk import AgentDesk
 from bot.adapters.agents.link import LinkBroken
-from bot.domain.errors import FrameError
-from bot.wire.frames import MAX_FRAME
-from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subjects
+from bot.wire.complaints import Complaints
+from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subjects, text_of
 
 log = logging.getLogger("warroom.hub")
 
@@ -48,6 +47,7 @@ class NatsHub:
         self._id = ""
         self._links: dict[str, _Link] = {}
         self._talks: set[asyncio.Task[None]] = set()
+        self._complaints = Complaints(log)
         self.connected = asyncio.Event()
 
     async def run(self) -> None:
@@ -123,7 +123,7 @@ class NatsHub:
     def _knocked(self, client: Client, message: Msg) -> None:
         inbox = message.data.decode("ascii", "replace")
         if not self._subjects.is_agent(inbox):
-            log.warning("a knock on NATS names no agent's subject")
+            self._complaints.warn("a knock on NATS names no agent's subject")
             return
         ident = secrets.token_hex(8)
         link = _Link(client, f"{inbox}.{self._id}", self._subjects.links(self._id, ident))
@@ -192,12 +192,7 @@ class _Link:
             raise LinkBroken(f"silent for {SILENT_S:.0f} s") from exc
         if not data:
             raise LinkBroken("connection closed")
-        if len(data) > MAX_FRAME:
-            raise FrameError(f"frame of {len(data)} bytes; at most {MAX_FRAME} are read")
-        try:
-            return data.decode()
-        except UnicodeDecodeError as exc:
-            raise FrameError("frames are text; a binary one came") from exc
+        return text_of(data)
 
     async def close(self, code: int) -> None:
         with contextlib.suppress(NatsError, OSError):

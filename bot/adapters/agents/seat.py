@@ -17,7 +17,7 @@ from bot.domain.errors import FrameError
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent, Observation, Outcome, ProbeRequest, observe
 from bot.probes.base import BadParams
-from bot.wire.frames import Beat, Frame, Job, Refused, Result, Status
+from bot.wire.frames import Beat, Frame, Hello, Job, Refused, Result, Status
 from bot.wire.session import Session
 
 JOB_LIFE_S = 60.0
@@ -42,9 +42,9 @@ class Seat:
     """What the hub knows of one connected agent. Only `run` ends it."""
 
     def __init__(
-        self, link: Link, session: Session, agent: Agent, key: str, *, changed: Callable[[Agent], None]
+        self, link: Link, session: Session, agent: Agent, hello: Hello, *, changed: Callable[[Agent], None]
     ) -> None:
-        self.key = key
+        self.hello = hello
         self._name = agent.name
         self._agent = agent
         self._heard: tuple[datetime, float, float] | None = None
@@ -66,7 +66,7 @@ class Seat:
         return self._agent
 
     def issue(self, request: ProbeRequest, index: int, question: Question) -> None:
-        """Send one request out as a signed job; whatever becomes of it, the question hears."""
+        """Send one request out as a job; whatever becomes of it, the question hears."""
         now, random = time.time(), secrets.token_hex(24)
         job = Job(
             id=random[:16],
@@ -120,11 +120,11 @@ class Seat:
             for task in (*work, beating):
                 task.cancel()
 
-    async def hang_up(self, reason: str) -> None:
-        """Tell the agent for good and close; one that does not read delays nobody."""
+    async def hang_up(self, reason: str, *, final: bool) -> None:
+        """Tell the agent why and close; one that does not read delays nobody."""
         with contextlib.suppress(LinkBroken, TimeoutError):
             async with asyncio.timeout(SEND_WITHIN_S):
-                await self._link.send(self._session.seal(Refused(reason=reason)))
+                await self._link.send(self._session.seal(Refused(reason=reason, final=final)))
         await self._link.close(POLICY_CLOSED)
 
     async def _beat(self) -> None:

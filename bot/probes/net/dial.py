@@ -157,6 +157,4 @@ async def ask(sock: Socket, payload: bytes, accept: Callable[[bytes], T | None],
             raise TimeoutError
         await asyncio.sleep(0)  # a flood of strangers' datagrams must leave others their turn
     wall_ms = (time.perf_counter() - began) * 1000
-    kernel_ms = (got - (sent or clock)) / 1e6 if got else -1.0
-    # A clock that was stepped meanwhile shows as a time before the start or after the end.
-    return value, kernel_ms if 0 <= kernel_ms <= wall_ms + 1 else wall_ms
+    return value, stamps.elapsed_ms(wall_ms, sent or clock, got)

@@ -105,8 +105,7 @@ class _Flight:
     def landed(self, got: int | None, report: Report | None) -> Landed:
         """How long it took: by the kernel's stamps, unless a stepped clock shows in them."""
         wall_ms = (time.perf_counter() - self._began) * 1000
-        kernel_ms = (got - (self._sent or self._clock)) / 1e6 if got else -1.0
-        return Landed(kernel_ms if 0 <= kernel_ms <= wall_ms + 1 else wall_ms, report)
+        return Landed(stamps.elapsed_ms(wall_ms, self._sent or self._clock, got), report)
 
     def error(self) -> Landed | None:
         """What the error queue says; read before anything else, which would only raise a pending error."""

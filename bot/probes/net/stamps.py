@@ -61,9 +61,17 @@ def sent(sock: socket.socket) -> int | None:
 
 def stamp_of(ancillary: list[tuple[int, int, bytes]]) -> int | None:
     """The stamp among ancillary data, in ns since the epoch."""
-    """The stamp among ancillary data, in ns since the epoch."""
     for level, kind, data in ancillary:
         if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPING and len(data) >= _TIMESPEC.size:
             seconds, nanos = _TIMESPEC.unpack_from(data)
             return int(seconds * 1_000_000_000 + nanos) or None
     return None
+
+
+def elapsed_ms(wall_ms: float, sent: int, received: int | None) -> float:
+    """From one stamp to the other, in ms; `wall_ms`, our own measure, where there is none or the clock was stepped.
+
+    A step shows as a time before the start or after the end.
+    """
+    kernel_ms = (received - sent) / 1e6 if received else -1.0
+    return kernel_ms if 0 <= kernel_ms <= wall_ms + 1 else wall_ms

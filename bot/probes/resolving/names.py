@@ -48,13 +48,13 @@ def resolvers(servers: tuple[str, ...], proto: str, ctx: ProbeContext) -> tuple[
             named = ctx.resolvers.get(server[1:], ())
             if not named:
                 raise BadParams(f"server: this agent knows no resolver {server[:40]!r}; name it in its policy")
-            found += [_read(text, proto, ctx) for text in named]
+            found += [_read(text, proto) for text in named]
         else:
-            found.append(_read(server, proto, ctx))
+            found.append(_read(server, proto))
     return tuple(found)
 
 
-def _read(text: str, proto: str, ctx: ProbeContext) -> Resolver:
+def _read(text: str, proto: str) -> Resolver:
     address, port = endpoint(text, "server", port=PORTS[proto])
     # A resolver that a policy names for datagrams at :53 speaks DNS over TLS at its own port.
     return Resolver(address, PORTS["dot"] if proto == "dot" and port == PORTS["udp"] else port)
