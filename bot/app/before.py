@@ -57,7 +57,7 @@ def since(onset: Onset, zone: tzinfo) -> Text:
 def _up(at: datetime) -> datetime:
     """The next full minute: what is shown must not end before what was seen."""
     whole = at.replace(second=0, microsecond=0)
-    return whole if whole == at else whole + timedelta(minutes=1)
+    return whole + timedelta(minutes=1) if at.second else whole
 
 
 def change_line(change: Change, onset: Onset) -> Text:

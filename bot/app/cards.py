@@ -81,8 +81,7 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None, zon
     blocks += _caveats(verdict)
     if verdict.ranked:
         blocks.append(ranking(verdict))
-    buttons = _buttons(verdict, run.playbook)
-    return (*blocks, Buttons(buttons=buttons)) if buttons else tuple(blocks)
+    return (*blocks, Buttons(buttons=buttons(verdict, run.playbook)))
 
 
 def headline(verdict: Verdict) -> Text:
@@ -266,14 +265,15 @@ def _asking(follow_ups: Sequence[FollowUp]) -> Text | None:
     return asking + Text(f"：区分“{title.zh}”与“{other.zh}”", f": tells “{title.en}” from “{other.en}”")
 
 
-def _buttons(verdict: Verdict, playbook: Playbook) -> tuple[Button, ...]:
+def buttons(verdict: Verdict, playbook: Playbook) -> tuple[Button, ...]:
+    """What one would do next, a tap away."""
     if verdict.ids == (HEALTHY,):
         return (Button(label=Text("再测一次", "Ask again"), command=f"/diag {playbook.name}"),)
-    buttons = [
+    found = [
         Button(label=Text("拉战情室", "Open war room"), command="/warroom open", primary=True),
         Button(label=Text("呼叫值班", "Page on-call"), command="/page"),
         Button(label=Text("盯到恢复", "Watch until recovered"), command="/watch"),
     ]
     if playbook.vendor:
-        buttons.append(Button(label=Text("通知厂商", "Notify vendor"), command=f"/vendor {playbook.vendor}"))
-    return tuple(buttons)
+        found.append(Button(label=Text("通知厂商", "Notify vendor"), command=f"/vendor {playbook.vendor}"))
+    return tuple(found)

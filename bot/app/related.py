@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.app import diag as single
-from bot.app.cards import headline, ranking, todo, tone, why
+from bot.app.cards import buttons, headline, ranking, todo, tone, why
 from bot.app.document import culprit_of, document
 from bot.app.gather import REDRAW_S, Gathering
 from bot.app.matrix import matrix
@@ -206,6 +206,8 @@ def card(group: Group) -> tuple[Block, ...]:
         blocks.append(table)
     if lead.verdict().ranked:
         blocks.append(ranking(lead.verdict()))
+    if group.failing():
+        blocks.append(Buttons(buttons=buttons(lead.verdict(), lead.playbook)))
     again = [Button(label=r.playbook.title, command=f"/diag {r.playbook.name}") for r in group.runs[:4]]
     return (*blocks, Buttons(buttons=tuple(again)))
 

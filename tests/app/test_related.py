@@ -73,6 +73,16 @@ async def test_one_product_alone_and_all_fine_and_somebody_missing(tmp_path: Pat
         assert "none of 2 services fails, 2 not fully seen" in night.shows()
 
 
+async def test_after_several_were_asked_watch_goes_with_the_surest_that_fails(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        night.rule = sms_only
+        await night.types("/diag vendor:tencent")
+        assert await night.types("/watch") is None
+        await night.until("red")
+        async with night.parts.store.begin() as tx:
+            assert [w.playbook for w in await tx.watches.list()] == ["sms"]
+
+
 async def test_an_unknown_vendor_is_named_with_those_there_are(tmp_path: Path) -> None:
     async with a_night(tmp_path) as night:
         error = await night.types("/diag vendor:tencnt")
