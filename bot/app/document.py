@@ -41,7 +41,7 @@ def document(
         "next": _next(run),
         "onset": onset_of(run),
         "changes": changes_of(run),
-        "history": run.history(),
+        "recalled": run.recalled(),
         "errors": [text.in_(lang) for text in meanings(run)],
         "texts": {"headline": headline(verdict).to_json(), "why": [text.to_json() for text in why(run)]},
     }

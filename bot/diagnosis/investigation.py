@@ -77,7 +77,7 @@ class Investigation:
         """Take in what is known of the time before the run."""
         self._history, self._judged = history, None
 
-    def history(self) -> dict[str, Any]:
+    def recalled(self) -> dict[str, Any]:
         """What is known of the time before, as far as it is about what was asked."""
         return self._history.to_json({(c.agent, c.layer) for c in self.picture().cells})
 

@@ -63,7 +63,7 @@ def read(name: str, document: Mapping[str, Any]) -> Recording:
         agents=tuple(_agent(row) for row in document["agents"]),
         observations=tuple(Observation.from_json(row) for row in document["observations"]),
         missing=tuple(missing),
-        history=History.from_json(document["history"]) if document.get("history") else NOTHING,
+        history=History.from_json(document["recalled"]) if document.get("recalled") else NOTHING,
         expected=tuple((document.get("expect") or {}).get("verdict") or ()),
         verdict=tuple(document.get("verdict") or ()),
     )

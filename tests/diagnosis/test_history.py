@@ -179,7 +179,7 @@ def test_a_recording_keeps_what_the_verdict_rests_on() -> None:
     night = {
         "agents": [a.to_json() for a in run.agents],
         "observations": [o.to_json() for o in run.observations()],
-        "history": json.loads(json.dumps(run.history())),
+        "recalled": json.loads(json.dumps(run.recalled())),
     }
     kept = replay.read("night", night)
     again = kept.judge(nights.HYPOTHESES)
