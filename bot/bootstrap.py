@@ -31,6 +31,7 @@ from bot.adapters.console.sessions import Sessions
 from bot.adapters.console.web import Look
 from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
+from bot.adapters.scheduler import Ticker
 from bot.adapters.store import SqlStore
 from bot.adapters.web import Links, ReadCallback, make_app
 from bot.app import changes
@@ -38,6 +39,7 @@ from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
 from bot.app.page import phone_reported
 from bot.app.parts import Parts
+from bot.app.patrol import Patrol
 from bot.app.ports import Store
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
@@ -99,6 +101,7 @@ class Bot:
             hypotheses=load_hypotheses(folder),
             people={p.name: p for p in config.people},
             vendors=config.vendors,
+            change_feed=bool(config.changes),
             alone=config.database_url.startswith("sqlite"),
             pagers=bool(self._pagers),
             lang=config.lang,
@@ -164,9 +167,11 @@ class Bot:
         stop = asyncio.Event()
         delivering = asyncio.create_task(self.deliverer.run(stop))
         nats = asyncio.create_task(self._nats())
+        ticker = self._patrols()
         try:
             yield
         finally:
+            ticker.stop()
             nats.cancel()
             await asyncio.wait([nats], timeout=3)
             self.platform.close()
@@ -177,6 +182,14 @@ class Bot:
             for pager in self._pagers:
                 await pager.close()
             await self._store.close()
+
+    def _patrols(self) -> Ticker:
+        """Look for due rounds several times in each interval; the table says which are."""
+        ticker, rules = Ticker(), self.config.patrol
+        if rules.every:
+            ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
+        ticker.start()
+        return ticker
 
     async def _nats(self) -> None:
         """Be a hub on NATS as well, where the configuration names one."""

@@ -15,6 +15,7 @@ from bot.app.dispatch import handle
 from bot.app.page import phone_reported
 from bot.app.parts import Parts
 from bot.app.plain import plain
+from bot.app.ports import Clock
 from bot.app.service import Service
 from bot.bootstrap import SystemClock
 from bot.domain.errors import UserError
@@ -101,13 +102,19 @@ async def a_night(
     url: str = "",
     alone: bool = False,
     slow: Collection[str] = (),
+    clock: Clock | None = None,
 ) -> AsyncIterator[Night]:
-    """A night on a SQLite file of its own. The agents named `slow` answer only after the deadline."""
+    """A night on a SQLite file of its own. The agents named `slow` answer only after the deadline.
+
+    With a `clock` of the test's, everything but the delivery goes by it.
+    """
     known = tuple(who if who is not None else nights.agents())
     by_name = {a.name: a for a in known}
-    store = SqlStore(url or f"sqlite:///{folder / 'night.db'}")
+    store = SqlStore(url or f"sqlite:///{folder / 'night.db'}", clock=clock)
     await store.upgrade()
-    chat, pager, clock = FakeChat("console"), FakePager(), SystemClock()
+    chat, pager = FakeChat("console"), FakePager()
+    deliverer = Deliverer(store, {"console": chat}, [pager], SystemClock(), poll_s=0.05)
+    clock = clock or SystemClock()
 
     def answer(request: ProbeRequest) -> Outcome | None:
         return nights.answer(request, by_name[request.agent], night.rule, nights.CRAWLER)
@@ -116,7 +123,6 @@ async def a_night(
         return None if request.agent in slow else answer(request)
 
     agents = ScriptedAgents(known, in_time, late=answer, clock=clock)
-    deliverer = Deliverer(store, {"console": chat}, [pager], clock, poll_s=0.05)
     parts = Parts(
         store=store,
         agents=agents,

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bot.app.patrol_rules import read_rules
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
+from bot.domain.patrol import PatrolRules
 from bot.domain.text import Lang
 from bot.domain.webhooks import key_of
 from bot.wire.nats import PREFIX, NatsLogin, Server, server
@@ -21,6 +23,18 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
     "paths": ("playbooks",),
+    "patrol": (
+        "every",
+        "playbooks",
+        "room",
+        "open_incidents",
+        "rounds",
+        "of",
+        "vantage_points",
+        "certificate_days",
+        "connections_share",
+        "dns_share",
+    ),
     "slack": ("mode", "api_url"),
     "wecom": ("corp_id", "agent_id", "api_url", "bot_id", "bot_mode", "bot_url", "bot_name"),
 }
@@ -28,6 +42,7 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "pagers": ("name", "kind", "url", "timeout_s"),
     "people": ("name", "phone", "language"),
     "vendors": ("name", "room"),
+    "vpcs": ("name", "dns_limit"),
     "alerts": ("name", "kind"),
     "changes": ("name", "kind"),
 }
@@ -79,6 +94,7 @@ class Config:
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
+    patrol: PatrolRules = field(default_factory=PatrolRules)
     vendors: Mapping[str, str] = field(default_factory=dict)
     api_token: str = field(default="", repr=False)
     agent_token: str = field(default="", repr=False)
@@ -128,6 +144,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
+        patrol=read_rules(value, table.get("vpcs", [])),
         vendors={
             _need(row, "name", "vendors").lower(): _need(row, "room", "vendors") for row in table.get("vendors", [])
         },

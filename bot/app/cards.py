@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, tzinfo
 
 from bot.app import words
+from bot.app.before import before, meanings, together_line
 from bot.app.matrix import matrix, ordered
+from bot.diagnosis.environments import environments
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Ranked, Verdict
 from bot.diagnosis.investigation import FollowUp, Investigation
 from bot.domain.layers import BY_ID
@@ -50,16 +53,20 @@ def progress_card(run: Investigation, *, pending: frozenset[tuple[str, str]]) ->
     return (*blocks, table) if table else tuple(blocks)
 
 
-def verdict_card(run: Investigation, *, took_s: float, incident: str | None) -> tuple[Block, ...]:
-    """The answer."""
+def verdict_card(run: Investigation, *, took_s: float, incident: str | None, zone: tzinfo = UTC) -> tuple[Block, ...]:
+    """The answer. `zone` is what its times are told in."""
     verdict = run.verdict()
     blocks: list[Block] = [
-        Header(text=headline(verdict), tone=_tone(verdict), sub=_sub(run, took_s, incident)),
+        Header(text=headline(verdict), tone=tone(verdict), sub=_sub(run, took_s, incident)),
     ]
     reasons = why(run)
     if reasons:
         label = Text("为什么", "Why") if verdict.leaders() else Text("看到的异常", "What fails")
         blocks.append(Bullets(items=reasons, label=label))
+    blocks += before(run.picture(), zone)
+    codes = meanings(run)
+    if codes:
+        blocks.append(Bullets(items=codes, label=Text("错误码", "Error codes")))
     blocks += [Paragraph(text=what, label=Text("现在做", "Do now")) for what in todo(verdict, run.playbook)]
     deciding = decides(verdict)
     if deciding:
@@ -74,8 +81,7 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None) -> 
     blocks += _caveats(verdict)
     if verdict.ranked:
         blocks.append(ranking(verdict))
-    buttons = _buttons(verdict, run.playbook)
-    return (*blocks, Buttons(buttons=buttons)) if buttons else tuple(blocks)
+    return (*blocks, Buttons(buttons=buttons(verdict, run.playbook)))
 
 
 def headline(verdict: Verdict) -> Text:
@@ -110,15 +116,17 @@ def why(run: Investigation) -> tuple[Text, ...]:
     """
     verdict = run.verdict()
     leaders = verdict.leaders()
+    together = environments(run.picture())
+    shared = (together_line(together),) if together else ()
     if not leaders:
-        return _red(run)
+        return (*_red(run), *shared)
     most = REASONS if len(leaders) == 1 else REASONS // 2
     found: list[Text] = []
     for leader in leaders:
         mine = [f for f in leader.findings if f.holds and f.weight > 0]
         strongest = sorted(mine, key=lambda f: -f.weight)[:most]
         found += [f.text for f in mine if f in strongest]
-    return tuple(dict.fromkeys(found))
+    return (*dict.fromkeys(found), *shared)
 
 
 def _red(run: Investigation) -> tuple[Text, ...]:
@@ -215,7 +223,8 @@ def _sub(run: Investigation, took_s: float, incident: str | None) -> Text:
     return join(parts, zh=" · ", en=" · ") + Text(f" · 用时 {took.zh}", f" · took {took.en}")
 
 
-def _tone(verdict: Verdict) -> Tone:
+def tone(verdict: Verdict) -> Tone:
+    """The colour of an answer."""
     if verdict.ids == (HEALTHY,):
         return "good"
     return "warn" if verdict.ids == (INCONCLUSIVE,) or verdict.share < SURE else "bad"
@@ -256,14 +265,15 @@ def _asking(follow_ups: Sequence[FollowUp]) -> Text | None:
     return asking + Text(f"：区分“{title.zh}”与“{other.zh}”", f": tells “{title.en}” from “{other.en}”")
 
 
-def _buttons(verdict: Verdict, playbook: Playbook) -> tuple[Button, ...]:
+def buttons(verdict: Verdict, playbook: Playbook) -> tuple[Button, ...]:
+    """What one would do next, a tap away."""
     if verdict.ids == (HEALTHY,):
         return (Button(label=Text("再测一次", "Ask again"), command=f"/diag {playbook.name}"),)
-    buttons = [
+    found = [
         Button(label=Text("拉战情室", "Open war room"), command="/warroom open", primary=True),
         Button(label=Text("呼叫值班", "Page on-call"), command="/page"),
         Button(label=Text("盯到恢复", "Watch until recovered"), command="/watch"),
     ]
     if playbook.vendor:
-        buttons.append(Button(label=Text("通知厂商", "Notify vendor"), command=f"/vendor {playbook.vendor}"))
-    return tuple(buttons)
+        found.append(Button(label=Text("通知厂商", "Notify vendor"), command=f"/vendor {playbook.vendor}"))
+    return tuple(found)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from bot.app.before import onset_of
 from bot.app.cards import headline, progress_card, verdict_card
 from bot.app.document import culprit_of, document
 from bot.app.gather import DEADLINE_S, LATE_S, Gathering
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
+from bot.app.recall import RECALL_S, recall_into
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
@@ -142,9 +145,12 @@ async def _interrupted(parts: Parts, tx: Tx, run: Run) -> None:
 
 async def _investigate(parts: Parts, run: Run, investigation: Investigation, room: Room) -> None:
     began = parts.clock.monotonic()
+    # Beside the probes: a database that hangs must not keep them waiting.
+    recalling = asyncio.create_task(recall_into(parts, investigation, incident=run.incident))
     gathering = Gathering(parts, investigation, late_s=LATE_S)
     try:
         await gathering.answered(lambda pending: _redraw(parts, run, investigation, pending))
+        await asyncio.wait([recalling], timeout=RECALL_S)
         took_s = parts.clock.monotonic() - began
         concluded = await _conclude(parts, run, investigation, room, took_s=took_s)
     except StoreUnavailable as exc:
@@ -155,6 +161,8 @@ async def _investigate(parts: Parts, run: Run, investigation: Investigation, roo
     except BaseException:
         gathering.close()
         raise
+    finally:
+        recalling.cancel()
     if not gathering.done:
         work = _fill_in(parts, concluded, investigation, gathering, room, took_s=took_s)
         parts.jobs.start(work, key=f"late-{run.id}")
@@ -231,7 +239,7 @@ async def _show(parts: Parts, tx: Tx, run: Run, investigation: Investigation, ro
         investigation, run_id=run.id, incident=run.incident, started_at=run.started_at, took_s=took_s, lang=room.lang
     )
     await tx.runs.save(replace(run, document=found))
-    card = verdict_card(investigation, took_s=took_s, incident=run.incident)
+    card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
     await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=run.incident)
 
 
@@ -240,7 +248,8 @@ async def _conclude_unrecorded(
 ) -> None:
     """The database went away while probes ran: the answer is said all the same, marked as not recorded."""
     unrecorded = Text("（数据库不可写：结果还没有记录）", "(the database cannot be written: this is not recorded yet)")
-    card = (*verdict_card(investigation, took_s=took_s, incident=run.incident), Paragraph(text=unrecorded))
+    said = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
+    card = (*said, Paragraph(text=unrecorded))
     platform = parts.chat.get(room.platform)
     if platform is not None:
         await platform.put(Message(key=run.id, room=room.key, blocks=card), room, None)
@@ -263,5 +272,6 @@ async def _record_verdict(tx: Tx, run: Run, investigation: Investigation, *, at:
     verdict = investigation.verdict()
     shares = {r.hypothesis.id: percent(r.share) for r in verdict.ranked[:3] if r.share >= 0.01}
     data = {"verdict": list(verdict.ids), "shares": shares, "culprit": culprit_of(investigation)}
+    data["onset"] = onset_of(investigation)
     text = headline(verdict)
     await record(tx, EntryKind.VERDICT, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)

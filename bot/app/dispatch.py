@@ -7,7 +7,21 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bot.app import ack, agents, diag, helping, incident, note, page, playbooks, probe, timeline, vendor, warroom, watch
+from bot.app import (
+    ack,
+    agents,
+    helping,
+    incident,
+    note,
+    page,
+    playbooks,
+    probe,
+    related,
+    timeline,
+    vendor,
+    warroom,
+    watch,
+)
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain import command as commands
@@ -23,7 +37,7 @@ A_MOMENT = timedelta(microseconds=1)
 UseCase = Callable[[Call, Tx], Awaitable[Then | None]]
 
 VERBS: Mapping[str, UseCase] = {
-    "diag": diag.diag,
+    "diag": related.diag,
     "probe": probe.probe,
     "watch": watch.watch,
     "incident": incident.incident,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from bot.app.before import changes_of, meanings, onset_of
 from bot.app.cards import cause, headline, missing, unknowns, why
 from bot.diagnosis.hypothesis import Ranked
 from bot.diagnosis.investigation import Investigation
@@ -38,6 +39,10 @@ def document(
         "missing_text": missing(run).in_(lang),
         "unexplained": [{"agent": agent, "layer": layer} for agent, layer in sorted(verdict.unexplained)],
         "next": _next(run),
+        "onset": onset_of(run),
+        "changes": changes_of(run),
+        "recalled": run.recalled(),
+        "errors": [text.in_(lang) for text in meanings(run)],
         "texts": {"headline": headline(verdict).to_json(), "why": [text.to_json() for text in why(run)]},
     }
 

@@ -36,11 +36,14 @@ class _Ended:
 class Gathering:
     """One investigation's way to the agents. Call `close` at the end."""
 
-    def __init__(self, parts: Parts, investigation: Investigation, *, late_s: float = 0.0) -> None:
+    def __init__(
+        self, parts: Parts, investigation: Investigation, *, late_s: float = 0.0, deadline_s: float = DEADLINE_S
+    ) -> None:
         self._agents = parts.agents
         self._clock = parts.clock
         self._investigation = investigation
         self._late_s = late_s
+        self._deadline_s = deadline_s
         self._began = parts.clock.monotonic()
         self._in: asyncio.Queue[Observation | _Ended] = asyncio.Queue()
         self._asked: dict[tuple[str, str], ProbeRequest] = {}
@@ -52,7 +55,7 @@ class Gathering:
         drawn = -REDRAW_S
         self._send(self._investigation.start())
         while self._open:
-            if self._elapsed() > DEADLINE_S + 1:
+            if self._elapsed() > self._deadline_s + 1:
                 break
             await self._take()
             # With nothing out, whatever is still worth asking is asked now and not at its hour.
@@ -92,7 +95,7 @@ class Gathering:
         keys = {(r.agent, r.id): r for r in requests}
         self._asked.update(keys)
         self._open.update(keys)
-        pump = asyncio.create_task(self._pump(requests, max(1.0, DEADLINE_S - self._elapsed())))
+        pump = asyncio.create_task(self._pump(requests, max(1.0, self._deadline_s - self._elapsed())))
         self._pumps.add(pump)
         pump.add_done_callback(lambda task: self._ended(task, set(keys)))
 

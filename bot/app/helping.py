@@ -10,6 +10,10 @@ from bot.domain.text import Text
 
 COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/diag sms", Text("从每个观测点同时诊断短信", "ask every vantage point about SMS at once")),
+    (
+        "/diag vendor:tencent",
+        Text("同一厂商的服务一起诊断；/diag all 是全部", "all of one vendor at once; /diag all is everything"),
+    ),
     ("/diag cos region=shanghai", Text("只从上海诊断对象存储", "object storage, from shanghai only")),
     ("/probe dns NAME via vpc", Text("单独测一项；/help probe 有例子", "one probe by hand; /help probe has examples")),
     ("/watch", Text("一直测到恢复，然后通知", "keep probing until it recovers, then say so")),

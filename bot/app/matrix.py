@@ -20,6 +20,7 @@ def matrix(seen: Picture, *, pending: frozenset[tuple[str, str]] = frozenset()) 
     `pending` are the (agent, layer)s still out.
     """
     cells = {(c.agent, c.layer): c for c in seen.cells}
+    slow = {key: times for key, c in cells.items() if (times := _times_normal(c, seen))}
     asked = {layer for _, layer in cells} | {layer for _, layer in pending}
     rows = [layer for layer in LAYERS if layer.id in asked]
     if not rows or not seen.agents:
@@ -31,7 +32,12 @@ def matrix(seen: Picture, *, pending: frozenset[tuple[str, str]] = frozenset()) 
         rows=tuple(
             (
                 layer.title + same(" *") if layer.pinned else layer.title,
-                tuple(_cell(a, layer.id, cells, pending) for a in agents),
+                tuple(
+                    _slow(cells[a.name, layer.id], slow[a.name, layer.id])
+                    if (a.name, layer.id) in slow
+                    else _cell(a, layer.id, cells, pending)
+                    for a in agents
+                ),
             )
             for layer in rows
         ),
@@ -84,6 +90,19 @@ def _cell(
             )
         return MatrixCell(state="none", hint=Text("这里没有测", "not asked here"))
     return MatrixCell(state=_state(cell), text=_short(cell), hint=hint(cell))
+
+
+def _times_normal(cell: Cell, seen: Picture) -> float | None:
+    """How many times its normal time a cell takes that works and is slow; None for any other."""
+    normal = seen.baselines.get((cell.agent, cell.layer))
+    if normal is None or not normal.ms_p50 or cell.ms is None or cell.state != "up" or not normal.slow(cell.ms):
+        return None
+    return cell.ms / normal.ms_p50
+
+
+def _slow(cell: Cell, times: float) -> MatrixCell:
+    said = hint(cell) + Text(f"，是平时的 {times:.0f} 倍", f", {times:.0f} times what is normal")
+    return MatrixCell(state="slow", text=f"{times:.0f}×", hint=said)
 
 
 def _state(cell: Cell) -> CellState:

@@ -51,6 +51,11 @@ class Jobs:
         task = self._keyed.pop(key, None)
         return task.cancel() if task is not None and not task.done() else False
 
+    def running(self, key: str) -> bool:
+        """Whether a job runs under the key."""
+        task = self._keyed.get(key)
+        return task is not None and not task.done()
+
     async def wait(self, key: str, seconds: float) -> bool:
         """Wait until a job ends; True when it is over (or was never there)."""
         task = self._keyed.get(key)
@@ -88,6 +93,8 @@ class Parts:
     """Vendor name -> key of the room where its people are."""
     alone: bool = False
     """Whether no other bot works on the same database."""
+    change_feed: bool = False
+    """Whether somebody posts changes: only then is "none" an answer."""
     pagers: bool = False
     """Whether any phone provider is configured."""
     lang: Lang = "zh"

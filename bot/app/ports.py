@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from bot.domain.change import Change
@@ -13,6 +13,7 @@ from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
 from bot.domain.page import Page
+from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
 from bot.wire.frames import Hello
 
@@ -214,6 +215,41 @@ class Changes(Protocol):
         ...
 
 
+class Patrols(Protocol):
+    """What light rounds of playbooks saw, and who is on one."""
+
+    async def claim(
+        self, playbooks: Collection[str], *, owner: str, every: timedelta, lease: timedelta
+    ) -> PatrolClaim | None:
+        """Take the round that has been due longest, by the database's clock; the next one is due `every` later.
+
+        None when none is due, or while a round is out under its lease: one goes at a time, whatever the playbook and
+        however many the bots, because all of them ask the same resolvers. A playbook's first round is due `every`
+        after it is first named.
+        """
+        ...
+
+    async def finish(self, claim: PatrolClaim) -> bool:
+        """Give the claim back, with the incident it names; False when somebody else has the playbook by now."""
+        ...
+
+    async def keep(self, done: Round) -> None:
+        """Insert a round; a second one of the same moment is dropped."""
+        ...
+
+    async def rounds(self, playbook: str, *, since: datetime, until: datetime, most: int) -> Sequence[Round]:
+        """Rounds of a time, oldest first; of more than `most`, so many spread evenly over it."""
+        ...
+
+    async def lately(self, playbook: str, *, since: datetime, most: int) -> Sequence[int]:
+        """From how many vantage points the newest rounds since then saw something red, newest first."""
+        ...
+
+    async def prune(self) -> None:
+        """Drop what is older than 14 days, and of what is older than a day all but one round in ten minutes."""
+        ...
+
+
 class Messages(Protocol):
     """What was said, by whom, so that the console can show it and edits find their message."""
 
@@ -328,6 +364,8 @@ class Tx(Protocol):
     def watches(self) -> Watches: ...
     @property
     def changes(self) -> Changes: ...
+    @property
+    def patrols(self) -> Patrols: ...
     @property
     def messages(self) -> Messages: ...
     @property

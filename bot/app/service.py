@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bot.app import probe, probe_interrupted
+from bot.app import probe, probe_interrupted, related
 from bot.app.admit import Gate
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
@@ -114,14 +114,19 @@ class Service:
     ) -> str:
         """Start a run in a room; returns its id. Raises UserError."""
         parts = self._parts
-        chosen = self._given(yaml) if yaml else choose(parts, (playbook,) if playbook else ())
+        group = () if yaml else related.named(parts, playbook)
+        chosen = self._given(yaml) if yaml else None if group else choose(parts, (playbook,) if playbook else ())
+        name = chosen.name if chosen else playbook.lower()
         agents = select(parts, dict(options or {}))
-        text = f"diag {chosen.name}" + "".join(f" {k}={v}" for k, v in (options or {}).items())
-        command = Command(verb="diag", args=(chosen.name,), options=options or {}, raw=text, user=user, room=room)
+        text = f"diag {name}" + "".join(f" {k}={v}" for k, v in (options or {}).items())
+        command = Command(verb="diag", args=(name,), options=options or {}, raw=text, user=user, room=room)
         run_id = parts.new_id("run")
         async with parts.store.begin() as tx:
             call = await self._typed(tx, command)
-            then = await start(call, tx, chosen, agents, run_id=run_id)
+            if chosen is None:
+                then = await related.start(call, tx, name, group, agents, run_id=run_id)
+            else:
+                then = await start(call, tx, chosen, agents, run_id=run_id)
             await call.record(tx, EntryKind.COMMAND, same(f"/{text}"), run=run_id)
         parts.wake()
         await then()

@@ -83,7 +83,8 @@ def _go_on(parts: Parts, known: Watch, playbook: Playbook) -> None:
 
 async def _what(call: Call, tx: Tx) -> tuple[Playbook, datetime]:
     run = await call.latest_run(tx)
-    name = call.args[0].lower() if call.args else (run.playbook if run else "")
+    latest = str((run.document or {}).get("lead") or run.playbook) if run else ""  # of several, the surest that fails
+    name = call.args[0].lower() if call.args else latest
     if not name:
         raise UserError(
             "nothing_to_watch",
@@ -93,7 +94,7 @@ async def _what(call: Call, tx: Tx) -> tuple[Playbook, datetime]:
     if playbook is None:
         hint = Text("/playbooks 列出全部", "/playbooks lists them")
         raise unknown(Text("剧本", "playbook"), name, call.parts.playbooks, hint)
-    first = run.started_at if run is not None and run.playbook == name else call.at
+    first = run.started_at if run is not None and latest == name else call.at
     return playbook, first
 
 

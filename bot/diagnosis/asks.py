@@ -154,6 +154,9 @@ def _http_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
         params = {"url": url, "method": step.options["method"], "tries": step.options["tries"], "spacing_ms": 150}
         if step.options["expect_status"]:
             params["expect_status"] = step.options["expect_status"]
+        if key in playbook.own:
+            yield _by_name(agent, f"http/{key}", "http", "service", target, params)
+            continue
         if "pinned" in step.options["also"]:
             yield Ask(
                 agent=agent,

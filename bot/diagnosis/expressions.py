@@ -10,6 +10,7 @@ from typing import Any
 import cel
 
 from bot.diagnosis import facts as vocabulary
+from bot.diagnosis.history import CHANGE_FIELDS
 from bot.domain.layers import BY_ID
 
 
@@ -77,6 +78,8 @@ def path_problem(path: str) -> str | None:
         return None if not rest else "is a number"
     if root == "scope":
         return _one_of(rest, vocabulary.SCOPE_FIELDS, "scope")
+    if root == "changes":
+        return _one_of(rest, CHANGE_FIELDS, "changes")
     if root not in vocabulary.GROUPS:
         return f"unknown name; groups are {', '.join(vocabulary.GROUPS)}"
     if not rest:

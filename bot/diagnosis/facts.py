@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import median
 from typing import Any, Literal
 
+from bot.diagnosis.baseline import Baseline, Key, Onset
 from bot.diagnosis.cells import Cell
 from bot.diagnosis.extras import EXTRA_FIELDS, extras
+from bot.diagnosis.history import TIMING_FIELDS, changed, compared
 from bot.diagnosis.pinned import ADDRESS_FIELDS, ADDRESS_GROUPS, Pinned, compare
+from bot.domain.change import Change
 from bot.domain.probe import UP_RATE, Agent, Observation, wilson
 
 ScopeKind = Literal["everywhere", "region", "vpc", "cluster", "agent"]
@@ -46,6 +49,11 @@ class Picture:
     """What follow-up probes saw."""
     pinned: tuple[Pinned, ...] = ()
     missing: tuple[str, ...] = ()
+    baselines: Mapping[Key, Baseline] = field(default_factory=dict)
+    onset: Onset | None = None
+    """When most of what is red went red; None where nobody knows, or nothing is."""
+    changes: tuple[Change, ...] | None = None
+    """Changes near the onset, newest first; None where nobody posts any, or the onset is unknown."""
 
 
 def scopes(kind: ScopeKind, agents: Sequence[Agent]) -> Sequence[Scope]:
@@ -83,22 +91,24 @@ def facts(picture: Picture, scope: Scope) -> Facts:
     out: dict[str, Any] = {}
     for group, holds in member.items():
         mine = [c for c in picture.cells if holds(c, c.agent)]
-        out[group] = _group(mine)
+        out[group] = _group(mine, picture.baselines)
         out[group]["agents"] = sum(1 for a in picture.agents if holds(a, a.name))
     out["inside"] |= extras(picture.extras, inside)
     out["all"] |= extras(picture.extras, frozenset(a.name for a in picture.agents))
     _compare_answers(out, picture, inside)
     out["scope"] = {"kind": scope.kind, "name": scope.name, "region": scope.region, "agents": len(inside)}
     out["missing"] = len(picture.missing)
+    near, onset = picture.changes, picture.onset
+    out["changes"] = changed(near, onset) if near is not None and onset is not None else {}
     return out
 
 
-def _group(mine: Sequence[Cell]) -> dict[str, Any]:
+def _group(mine: Sequence[Cell], baselines: Mapping[Key, Baseline]) -> dict[str, Any]:
     by_layer: dict[str, list[Cell]] = {}
     for cell in mine:
         if cell.tries:
             by_layer.setdefault(cell.layer, []).append(cell)
-    group: dict[str, Any] = {layer: _aggregate(cells) for layer, cells in by_layer.items()}
+    group: dict[str, Any] = {layer: _aggregate(cells) | compared(cells, baselines) for layer, cells in by_layer.items()}
     group["red"] = sum(1 for c in mine if c.red)
     group["green"] = sum(1 for c in mine if c.state == "up")
     group["vpcs"] = len({(c.region, c.vpc) for c in mine if c.tries})
@@ -185,6 +195,7 @@ LAYER_FIELDS: Mapping[str, type] = {
     "answers": list,
     "ms": float,
     "skew_ms": float,
+    **TIMING_FIELDS,
 }
 GROUP_FIELDS: Mapping[str, type] = {
     "agents": int,

@@ -12,6 +12,7 @@ from typing import Any
 from bot.diagnosis import plan
 from bot.diagnosis.asks import Ask
 from bot.diagnosis.facts import Picture
+from bot.diagnosis.history import NOTHING, History
 from bot.diagnosis.hypothesis import Hypothesis, Ranked, Verdict
 from bot.diagnosis.rank import diagnose, picture
 from bot.diagnosis.worth import candidates
@@ -50,10 +51,14 @@ class Investigation:
         agents: Sequence[Agent],
         *,
         light: bool = False,
+        share: float = 1.0,
+        history: History = NOTHING,
     ) -> None:
         self.playbook = playbook
         self.agents = tuple(agents)
         self._light = light
+        self._share = share
+        self._history = history
         self._hypotheses = tuple(hypotheses)
         self._ready = tuple(a for a in agents if a.state == "ready")
         self._missing = dict.fromkeys(plan.absent(playbook, agents), "")
@@ -68,9 +73,17 @@ class Investigation:
         """What was asked beyond the first round, and for whom."""
         self._judged: Verdict | None = None
 
+    def remember(self, history: History) -> None:
+        """Take in what is known of the time before the run."""
+        self._history, self._judged = history, None
+
+    def recalled(self) -> dict[str, Any]:
+        """What is known of the time before, as far as it is about what was asked."""
+        return self._history.to_json({(c.agent, c.layer) for c in self.picture().cells})
+
     def start(self) -> Sequence[ProbeRequest]:
         """The first round."""
-        first = plan.sweep(self.playbook, self._ready, light=self._light)
+        first = plan.sweep(self.playbook, self._ready, light=self._light, share=self._share)
         self._waiting = first.pinned
         for ask in first.pinned:
             self._asked.setdefault((ask.agent.name, ask.probe), 1)
@@ -106,7 +119,7 @@ class Investigation:
 
     def picture(self) -> Picture:
         """What rules look at."""
-        return picture(self._observations, self.agents, self.missing())
+        return picture(self._observations, self.agents, self.missing(), self._history)
 
     def verdict(self) -> Verdict:
         """The verdict as of now."""

@@ -22,34 +22,37 @@ PROBE_SLACK_S = 3.0
 """What a probe may take beyond its tries: a wait for the agent's budget, a second look at a bad certificate."""
 
 
-def paced(asks: Sequence[Ask], qps: float) -> Iterator[ProbeRequest]:
-    """Spread each VPC's queries evenly under the budget; what asks no VPC resolver goes at a natural pace."""
+def paced(asks: Sequence[Ask], qps: float, *, share: float = 1.0) -> Iterator[ProbeRequest]:
+    """Spread each VPC's queries evenly under the budget; what asks no VPC resolver goes at a natural pace.
+
+    Runs that go together have a `share` of one budget each.
+    """
     by_vpc: dict[str, list[Ask]] = {}
     for ask in asks:
         by_vpc.setdefault(ask.agent.vpc if ask.queries else "", []).append(ask)
     for free in by_vpc.pop("", []):
         yield from _series(free, spacing_ms=free.spacing_ms, start_ms=0.0)
     for group in by_vpc.values():
-        fitted = _fit(group)
-        window_ms = 1000.0 * sum(a.queries for a in fitted) / qps
+        fitted = _fit(group, BUDGET_QUERIES * share)
+        window_ms = 1000.0 * sum(a.queries for a in fitted) / (qps * share)
         for n, ask in enumerate(fitted):
             spacing = max(ask.least_spacing_ms, window_ms / int(ask.params["tries"]))
             yield from _series(ask, spacing_ms=spacing, start_ms=spacing * n / len(fitted))
 
 
-def _fit(group: Sequence[Ask]) -> Sequence[Ask]:
+def _fit(group: Sequence[Ask], queries: float) -> Sequence[Ask]:
     """Fewer tries each when a VPC has many agents; and if that is not enough, fewer agents."""
     total = sum(a.queries for a in group)
-    if total <= BUDGET_QUERIES:
+    if total <= queries:
         return group
-    scale = BUDGET_QUERIES / total
+    scale = queries / total
     scaled = []
     for ask in group:
         tries = max(2, int(int(ask.params["tries"]) * scale))
         scaled.append(replace(ask, params={**ask.params, "tries": tries}, queries=tries))
     kept, used = [], 0
     for ask in sorted(scaled, key=lambda a: (a.layer != "dns_vpc", a.layer != "dns_host")):
-        if used + ask.queries <= BUDGET_QUERIES:
+        if used + ask.queries <= queries:
             kept.append(ask)
             used += ask.queries
     return kept

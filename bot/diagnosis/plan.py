@@ -32,16 +32,17 @@ class Plan:
     pinned: tuple[Ask, ...]
 
 
-def sweep(playbook: Playbook, agents: Sequence[Agent], *, light: bool = False) -> Plan:
+def sweep(playbook: Playbook, agents: Sequence[Agent], *, light: bool = False, share: float = 1.0) -> Plan:
     """The first, cheap round: everything the playbook names, from every agent that is there.
 
-    A `light` one is for watching: few tries, under 2 queries/s for each VPC resolver.
+    A `light` one is for watching: few tries, under 2 queries/s for each VPC resolver. `share` is the part of the DNS
+    budget that is this run's, where several go together.
     """
     asks = asks_of(playbook, agents)
     if light:
         asks = [_lighter(a) for a in asks if a.layer not in LIGHT_SKIPS]
     now = [a for a in asks if not a.pin]
-    requests = paced(now, LIGHT_QPS if light else BUDGET_QPS)
+    requests = paced(now, LIGHT_QPS if light else BUDGET_QPS, share=share)
     return Plan(now=tuple(requests), pinned=tuple(a for a in asks if a.pin))
 
 

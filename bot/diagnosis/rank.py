@@ -13,9 +13,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bot.diagnosis.baseline import overall
 from bot.diagnosis.cells import Cell, cells
 from bot.diagnosis.expressions import Bound
 from bot.diagnosis.facts import Picture, Scope, facts, scopes
+from bot.diagnosis.history import NOTHING, History, near_onset, told
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Hypothesis, Ranked, Verdict
 from bot.diagnosis.pinned import pinned
 from bot.domain.layers import OTHER
@@ -31,15 +33,33 @@ TEMPERATURE = 1.6
 """Evidence overlaps (a VPC's two machines see one fault twice), so log-odds are divided by this before the softmax."""
 
 
-def picture(observations: Sequence[Observation], agents: Sequence[Agent], missing: Sequence[str] = ()) -> Picture:
+def picture(
+    observations: Sequence[Observation],
+    agents: Sequence[Agent],
+    missing: Sequence[str] = (),
+    history: History = NOTHING,
+) -> Picture:
     """Count the observations into what rules look at."""
-    return Picture(
+    seen = Picture(
         agents=tuple(agents),
         cells=cells(observations),
         extras=tuple(o for o in observations if o.layer in OTHER),
         pinned=pinned(observations),
         missing=tuple(missing),
     )
+    return remembering(seen, history)
+
+
+def remembering(seen: Picture, history: History) -> Picture:
+    """The picture with what is known of the time before it."""
+    red = [c for c in seen.cells if c.red]
+    known = {(c.agent, c.layer): history.began[c.agent, c.layer] for c in red if (c.agent, c.layer) in history.began}
+    onset, changes = overall(known).overall, None
+    feeds = [feed for feed in (history.changes, told(seen.extras)) if feed is not None]
+    if onset is not None and feeds:
+        each = {change.key: change for feed in feeds for change in feed}.values()
+        changes = tuple(near_onset(each, onset, frozenset(c.env for c in red if c.env)))
+    return replace(seen, baselines=history.baselines, onset=onset, changes=changes)
 
 
 def diagnose(seen: Picture, hypotheses: Sequence[Hypothesis]) -> Verdict:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bot.diagnosis.history import NOTHING, History
 from bot.diagnosis.hypothesis import INCONCLUSIVE, Hypothesis, Verdict
 from bot.diagnosis.rank import diagnose, picture
 from bot.domain.probe import Agent, Observation
@@ -29,6 +30,7 @@ class Recording:
     observations: tuple[Observation, ...]
     missing: tuple[str, ...] = ()
     expected: tuple[str, ...] = ()
+    history: History = NOTHING
     verdict: tuple[str, ...] = ()
     """What was said at the time."""
 
@@ -39,7 +41,7 @@ class Recording:
 
     def judge(self, hypotheses: Sequence[Hypothesis]) -> Verdict:
         """The verdict of today's hypotheses on that night."""
-        return diagnose(picture(self.observations, self.agents, self.missing), hypotheses)
+        return diagnose(picture(self.observations, self.agents, self.missing, self.history), hypotheses)
 
     def without_kind(self, kind: str) -> Recording:
         """As if that kind of probe did not exist."""
@@ -61,6 +63,7 @@ def read(name: str, document: Mapping[str, Any]) -> Recording:
         agents=tuple(_agent(row) for row in document["agents"]),
         observations=tuple(Observation.from_json(row) for row in document["observations"]),
         missing=tuple(missing),
+        history=History.from_json(document["recalled"]) if document.get("recalled") else NOTHING,
         expected=tuple((document.get("expect") or {}).get("verdict") or ()),
         verdict=tuple(document.get("verdict") or ()),
     )

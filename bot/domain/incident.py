@@ -66,6 +66,7 @@ class EntryKind(StrEnum):
     VENDOR = "vendor"
     WATCH = "watch"
     CHANGE = "change"
+    NOTICE = "notice"
     RECOVERY = "recovery"
     CORRECTION = "correction"
 

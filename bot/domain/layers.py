@@ -31,6 +31,7 @@ LAYERS: tuple[Layer, ...] = (
     Layer("http", Text("HTTP", "HTTP"), pinned=True),
     Layer("control", Text("对照·HTTPS", "control · HTTPS"), pinned=True),
     Layer("by_name", Text("按域名访问", "by name")),
+    Layer("service", Text("自己的服务", "our own service")),
     Layer("api", Text("API·未签名", "API · unsigned")),
     Layer("api_signed", Text("API·已签名", "API · signed")),
     Layer("store", Text("对象存储", "object store")),

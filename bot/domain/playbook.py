@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from bot.domain.text import Text
 
@@ -47,6 +47,14 @@ class Expected:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ErrorMeaning:
+    """What one of the service's own error codes really says: that a dependency fails, or that our code does."""
+
+    means: Literal["dependency", "our code"]
+    text: Text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Playbook:
     """A service, what to probe about it, and whom to tell."""
 
@@ -55,12 +63,16 @@ class Playbook:
     vendor: str = ""
     env: tuple[str, ...] = ()
     targets: Mapping[str, Target] = field(default_factory=dict)
+    own: tuple[str, ...] = ()
+    """Targets that are our own service; all others are what it depends on."""
     controls: tuple[Target, ...] = ()
     internal: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     then: tuple[Step, ...] = ()
     expect: tuple[Expected, ...] = ()
     owners: Mapping[str, str] = field(default_factory=dict)
+    errors: Mapping[str, ErrorMeaning] = field(default_factory=dict)
+    """By error code; a code also stands for its sub-codes, `InternalError` for `InternalError.Timeout`."""
     escalate: str = ""
     resolvers: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Resolvers to use for "vpc" and "public" where the agent's own policy names none."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bot.adapters.config import Config, load
 from bot.domain.errors import ConfigError
+from bot.domain.patrol import PatrolRules
 
 PAGER = '[[pagers]]\nname = "call-gw"\nkind = "webhook"\nurl = "https://calls.example/v1"\n'
 KEY = {"WARROOM_PAGER_CALL_GW_SECRET": "whsec_QUFBQUFBQUFBQUFBQUFBQQ=="}
@@ -128,3 +131,50 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         load(tmp_path / "binary.toml", {})
     with pytest.raises(ConfigError, match="WARROOM_API_TOKEN_FILE"):
         read(tmp_path, "", WARROOM_API_TOKEN_FILE=str(tmp_path / "nowhere"))
+
+
+def test_patrols_go_by_default_and_open_nothing(tmp_path: Path) -> None:
+    rules = read(tmp_path, "").patrol
+    assert (rules.every, rules.open_incidents, rules.playbooks) == (timedelta(seconds=60), False, ())
+
+
+def test_the_rules_of_patrols_are_read_from_file_and_environment(tmp_path: Path) -> None:
+    text = (
+        '[patrol]\nevery = "5m"\nplaybooks = ["sms", "cos"]\nroom = "console:ops"\nopen_incidents = true\nrounds = 2\n'
+        "of = 4\nvantage_points = 3\ncertificate_days = 30\nconnections_share = 0.9\n"
+        '[[vpcs]]\nname = "vpc-prod"\ndns_limit = 1024\n'
+    )
+    rules = read(tmp_path, text, WARROOM_PATROL_OF="6", WARROOM_PATROL_PLAYBOOKS="sms,shop").patrol
+    assert rules == PatrolRules(
+        every=timedelta(minutes=5),
+        playbooks=("sms", "shop"),
+        room="console:ops",
+        open_incidents=True,
+        rounds=2,
+        of=6,
+        vantage_points=3,
+        certificate_days=30,
+        connections_share=0.9,
+        dns_limits={"vpc-prod": 1024.0},
+    )
+    assert read(tmp_path, text).patrol.playbooks == ("sms", "cos")
+    assert not read(tmp_path, '[patrol]\nevery = "off"\n').patrol.every
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ('[patrol]\nevery = "often"\n', 'must read "60s", "5m"'),
+        ('[patrol]\nevery = "1s"\n', "10 s to 24 h"),
+        ("[patrol]\nrounds = 6\n", "can never be reached in patrol.of = 5"),
+        ('[patrol]\nvantage_points = "two"\n', "patrol.vantage_points is 'two'; it must be a number from 1 to 1000"),
+        ("[patrol]\nconnections_share = nan\n", "a number from 0.01 to 1"),
+        ('[patrol]\nopen_incidents = "maybe"\n', "must be true or false"),
+        ("[patrol]\nevry = 5\n", "did you mean 'every'?"),
+        ("[[vpcs]]\ndns_limit = 5\n", "[[vpcs]]: name is missing"),
+        ('[[vpcs]]\nname = "v"\ndns_limit = "many"\n', "[[vpcs]] v: dns_limit is 'many'"),
+    ],
+)
+def test_a_mistake_in_the_rules_of_patrols_is_named(tmp_path: Path, text: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        read(tmp_path, text)

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bot.adapters.playbooks.steps import ProbeLine, at_once, later
 from bot.adapters.playbooks.targets import check_fits, read_site, read_target
-from bot.adapters.playbooks.words import Bilingual, Strict
-from bot.domain.playbook import Expected, Playbook
+from bot.adapters.playbooks.words import Bilingual, Names, Strict
+from bot.domain.playbook import ErrorMeaning, Expected, Playbook
 
 
 class ExpectModel(Strict):
@@ -17,6 +17,13 @@ class ExpectModel(Strict):
 
     vantage: str = ""
     region: str = ""
+
+
+class ErrorModel(Strict):
+    """What one of the service's own error codes really says."""
+
+    means: Literal["dependency", "our code"]
+    text: Bilingual
 
 
 class PlaybookModel(Strict):
@@ -29,6 +36,7 @@ class PlaybookModel(Strict):
     targets: dict[str, str] = Field(
         min_length=1, description="name: https://host[:port], or mysql://, redis://, postgres://"
     )
+    own: Names = Field(default=[], description="targets that are our own service, and not what it depends on")
     controls: list[str] = Field(default=[], description="sites that must work if we are not cut off")
     internal: list[str] = Field(default=[], description="names the cluster DNS serves by itself")
     resolvers: dict[Literal["host", "vpc", "public"], list[str]] = {}
@@ -38,10 +46,14 @@ class PlaybookModel(Strict):
     )
     expect: list[ExpectModel] = []
     owners: dict[str, str] = {}
+    errors: dict[str, ErrorModel] = Field(default={}, description="the service's own error codes, and what they mean")
     escalate: str = ""
 
     @model_validator(mode="after")
     def _known_targets(self) -> PlaybookModel:
+        for name in self.own:
+            if name not in self.targets:
+                raise ValueError(f'own: "{name}" is not under targets: ({", ".join(self.targets)})')
         for line in self.probe + self.then:
             options = line.step().options
             for key in ("of", "to"):
@@ -59,12 +71,14 @@ class PlaybookModel(Strict):
             vendor=self.vendor,
             env=tuple(self.env),
             targets={key: read_target(key, url) for key, url in self.targets.items()},
+            own=tuple(self.own),
             controls=tuple(read_site(f"control{i + 1}", url) for i, url in enumerate(self.controls)),
             internal=tuple(self.internal),
             steps=tuple(line.step() for line in self.probe),
             then=tuple(line.step() for line in self.then),
             expect=tuple(Expected(vantage=e.vantage, region=e.region) for e in self.expect),
             owners=dict(self.owners),
+            errors={code: ErrorMeaning(means=e.means, text=e.text.text()) for code, e in self.errors.items()},
             escalate=self.escalate,
             resolvers={k: tuple(v) for k, v in self.resolvers.items()},
         )

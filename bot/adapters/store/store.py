@@ -17,6 +17,7 @@ from bot.adapters.store.enrolments import SqlEnrolments
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
 from bot.adapters.store.outbox import SqlOutbox
+from bot.adapters.store.patrols import SqlPatrols
 from bot.adapters.store.runs import SqlRuns
 from bot.adapters.store.session import Session
 from bot.adapters.store.tables import counters
@@ -67,6 +68,11 @@ class SqlTx:
     def changes(self) -> SqlChanges:
         """What others changed."""
         return SqlChanges(self._session)
+
+    @cached_property
+    def patrols(self) -> SqlPatrols:
+        """What patrols saw, and who is on one."""
+        return SqlPatrols(self._session)
 
     @cached_property
     def messages(self) -> SqlMessages:

@@ -173,6 +173,28 @@ watches = Table(
     Column("started_at", UtcTime, nullable=False),
 )
 
+patrols = Table(
+    "patrols",
+    metadata,
+    Column("playbook", String, primary_key=True),
+    Column("at", UtcTime, primary_key=True),
+    Column("slot", Integer, nullable=False),
+    Column("red_agents", Integer, nullable=False),
+    Column("cells", Text, nullable=False),
+    Index("patrols_by_slot", "playbook", "slot", "at"),
+)
+
+patrol_claims = Table(
+    "patrol_claims",
+    metadata,
+    Column("playbook", String, primary_key=True),
+    Column("due_at", UtcTime, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("owner", String),
+    Column("lease_until", UtcTime),
+    Column("incident", String, ForeignKey("incidents.id", name="patrol_claims_incident_fkey")),
+)
+
 enrolled = Table(
     "enrolled",
     metadata,

@@ -90,6 +90,7 @@ def playbook(scenario: ScenarioModel, layout: Layout) -> dict[str, Any]:
         "title": f"{first} does not work",
         "env": list(dict.fromkeys(v.env for v in layout.vantages())),
         "targets": {key: service.url for key, service in targets.items()},
+        "own": [key for key, service in targets.items() if service.own],
         "controls": [f"https://{control.host}" for control in scenario.controls],
         "probe": [step for key, service in targets.items() for step in _steps(key, service)],
         "then": _later(targets, layout),

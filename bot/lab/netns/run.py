@@ -19,6 +19,7 @@ from bot.adapters.config import ChangesConfig, Config
 from bot.app.service import MAIN_ROOM
 from bot.bootstrap import Bot, build, listen
 from bot.domain.errors import WarroomError
+from bot.domain.patrol import PatrolRules
 from bot.domain.probe import Agent
 from bot.lab.netns import files
 from bot.lab.netns.enter import inside
@@ -26,6 +27,7 @@ from bot.lab.netns.judge import Judgement, judge
 from bot.lab.netns.kernel import LabFailed
 from bot.lab.netns.layout import CONTROL
 from bot.lab.netns.models import ChangeModel, ScenarioModel
+from bot.lab.netns.rehearsal import learn
 from bot.lab.netns.stage import Stage
 
 HUB_PORT = 8800
@@ -72,6 +74,7 @@ class Night:
             "observations": self.document["observations"],
             "missing": self.document["missing"],
             "before": self.before["observations"] if self.before else [],
+            "recalled": self.document["recalled"],
             "history": [h.model_dump(mode="json") for h in self.scenario.history],
             "changes": [c.model_dump(mode="json") for c in self.scenario.changes],
             "expect": self.scenario.expect.model_dump(mode="json"),
@@ -134,6 +137,7 @@ async def _hub(stage: Stage, building: asyncio.Lock) -> AsyncIterator[Bot]:
         playbooks=stage.folder / "playbooks",
         api_token=secrets.token_urlsafe(16),
         agent_token=secrets.token_urlsafe(16),
+        patrol=PatrolRules(every=timedelta()),  # only what the command asks is counted
         changes=(ChangesConfig(name=DEPLOYS, token=secrets.token_urlsafe(16)),),
     )
     listener, config = inside(stage.kernel.path(CONTROL), lambda: listen(config))
@@ -188,6 +192,7 @@ async def _tell(bot: Bot, changes: Sequence[ChangeModel]) -> None:
 async def _rehearsed(stage: Stage, bot: Bot, command: str) -> Mapping[str, Any]:
     """The command in a healthy world; then the faults begin."""
     document = await _command(bot, command)
+    await learn(bot.parts.store, document, now=bot.parts.clock.now())
     await stage.begin()
     return document
 
