@@ -95,8 +95,8 @@ def facts(picture: Picture, scope: Scope) -> Facts:
         out[group]["agents"] = sum(1 for a in picture.agents if holds(a, a.name))
     out["inside"] |= extras(picture.extras, inside)
     out["all"] |= extras(picture.extras, frozenset(a.name for a in picture.agents))
-    _compare_answers(out, picture, inside)
     out["scope"] = {"kind": scope.kind, "name": scope.name, "region": scope.region, "agents": len(inside)}
+    _compare_answers(out, picture, inside)
     out["missing"] = len(picture.missing)
     near, onset = picture.changes, picture.onset
     out["changes"] = changed(near, onset) if near is not None and onset is not None else {}
@@ -165,6 +165,22 @@ def _compare_answers(out: dict[str, Any], picture: Picture, inside: frozenset[st
         out["inside"]["odd_answers"] = sorted(own)
         out["inside"]["shared_answers"] = sorted(told_inside & told_outside)
         out["inside"] |= compare(picture.pinned, inside, frozenset(own), frozenset(others))
+    near = {a.name for a in picture.agents if a.region == out["scope"]["region"]} - inside
+    told = {agent: addresses for agent, addresses in _told_each(picture).items() if addresses}
+    mine = [told[name] for name in inside if name in told]
+    if len(mine) > 1:
+        out["inside"]["told_alike"] = all(one & mine[0] for one in mine)
+    if mine and near & told.keys():
+        out["inside"]["near_told_same"] = any(told[name] & set().union(*mine) for name in near & told.keys())
+
+
+def _told_each(picture: Picture) -> dict[str, set[str]]:
+    """What each agent is told on the service's own way."""
+    told: dict[str, set[str]] = {}
+    for cell in picture.cells:
+        if cell.layer in ("dns_host", "dns_vpc"):
+            told.setdefault(cell.agent, set()).update(cell.answers)
+    return told
 
 
 def _told(group: Mapping[str, Any], layer: str) -> set[str]:
@@ -207,6 +223,8 @@ GROUP_FIELDS: Mapping[str, type] = {
     "odd_answers": list,
     "shared_answers": list,
     "resolvers_differ": bool,
+    "told_alike": bool,
+    "near_told_same": bool,
 }
 SUB_GROUPS: Mapping[str, Mapping[str, type]] = {**EXTRA_FIELDS, **dict.fromkeys(ADDRESS_GROUPS, ADDRESS_FIELDS)}
 SCOPE_FIELDS: Mapping[str, type] = {"kind": str, "name": str, "region": str, "agents": int}
