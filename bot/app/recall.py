@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from bot.app.parts import Parts
-from bot.diagnosis.baseline import SETTLING, WINDOW
+from bot.diagnosis.baseline import FEWEST, SETTLING, WINDOW
 from bot.diagnosis.history import NOTHING, History, recall
 from bot.diagnosis.investigation import Investigation
 from bot.domain.errors import StoreUnavailable
@@ -22,6 +22,8 @@ EVENLY = 200
 """Rounds of the whole window that make the baselines."""
 FINELY = ((timedelta(hours=2), 150), (timedelta(days=1), 100))
 """How far back, and at most so many rounds of it, to find the onset among."""
+CELLS = 40_000
+"""Cells of each reading, about: with very many vantage points fewer rounds are read, and an onset is less exact."""
 MOST_CHANGES = 1000
 RECALL_S = 2.0
 """An answer waits so long for the database to say what was before, and no longer."""
@@ -45,8 +47,9 @@ async def remembered(parts: Parts, playbook: Playbook, *, incident: str | None) 
             finely: list[Round] = []
             if parts.playbooks.get(playbook.name) == playbook:
                 read = partial(tx.patrols.rounds, playbook.name, until=now)
-                evenly = await read(since=now - WINDOW, most=EVENLY)
-                finely = [r for span, most in FINELY for r in await read(since=now - span, most=most)]
+                bearable = max(2 * FEWEST, CELLS // (10 * max(1, len(parts.agents.agents()))))
+                evenly = await read(since=now - WINDOW, most=min(EVENLY, bearable))
+                finely = [r for span, most in FINELY for r in await read(since=now - span, most=min(most, bearable))]
             changes = await tx.changes.recent(since=now - WINDOW, limit=MOST_CHANGES)
     except StoreUnavailable as exc:
         log.warning("nothing is known of the time before: %s", exc)

@@ -21,6 +21,8 @@ HEAD = 'playbook: x\ntitle: x\ntargets: {api: "https://a.example"}\n'
             "x.yaml:7:5: then.0: under then: stand",
         ),
         ("probe:\n  - http: {to: apo}\n", 'target "apo" is not under targets:'),
+        ("own: shop\nprobe:\n  - http: {to: api}\n", 'own: "shop" is not under targets: (api)'),
+        ("probe:\n  - http: {to: api}\nerrors: {E1: {means: vendor, text: x}}\n", "errors.E1.means"),
         ("probe:\n  - http: {too: api}\n", "x.yaml:5:12: probe.0.http.too: unknown key"),
     ],
 )
@@ -69,3 +71,13 @@ def test_a_template_of_the_remedy_without_a_culprit_is_checked_like_the_others()
     wrong = text.replace('remedy_unnamed:\n  zh: "', 'remedy_unnamed:\n  zh: "{inside.tops.client} ')
     with pytest.raises(PlaybookError, match=r"\{inside\.tops\.client\}: unknown field"):
         read_hypothesis(wrong)
+
+
+def test_an_own_target_is_asked_by_name_as_the_service_and_not_as_a_dependency() -> None:
+    shop = read_playbook(
+        'playbook: shop\ntitle: shop\ntargets: {pay: "https://pay.example", shop: "https://shop.example"}\nown: shop\n'
+        "probe:\n  - http: {to: pay}\n  - http: {to: shop, path: /healthz}\n"
+    )
+    plan = sweep(shop, agents())
+    assert {r.layer for r in plan.now if r.probe == "http/shop"} == {"service"}
+    assert {a.target for a in plan.pinned if a.layer == "http"} == {"https://pay.example"}

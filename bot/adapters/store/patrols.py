@@ -107,8 +107,9 @@ class SqlPatrols:
 
 
 def _round(row: Row[Any]) -> Round:
+    at = row.at
     samples = tuple(
-        Sample(at=row.at, agent=agent, layer=layer, tries=tries, ok=ok, ms=ms)
+        Sample(at=at, agent=agent, layer=layer, tries=tries, ok=ok, ms=ms)
         for agent, layers in load(row.cells).items()
         for layer, (tries, ok, ms) in layers.items()
     )
