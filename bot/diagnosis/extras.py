@@ -67,8 +67,9 @@ def _coredns(seen: Sequence[Observation]) -> dict[str, Any]:
         replicas = one.detail.get("replicas") or {}
         numbers = {"ready": replicas.get("ready"), "nodes": one.detail.get("nodes")}
         fields |= {key: int(value) for key, value in numbers.items() if isinstance(value, int)}
-        if isinstance(sizing := one.detail.get("sizing"), (int, float)):
-            fields["wanted"] = int(sizing)
+        sizing = one.detail.get("sizing") or {}
+        if isinstance(sizing.get("tencent"), int):
+            fields["wanted"] = sizing["tencent"]
         pods = [p for p in one.detail.get("pods") or () if isinstance(p.get("tries"), int) and p["tries"]]
         if pods:
             fields["pods_rate"] = sum(p.get("ok", 0) for p in pods) / sum(p["tries"] for p in pods)

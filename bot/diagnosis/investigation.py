@@ -62,6 +62,7 @@ class Investigation:
         self._hypotheses = tuple(hypotheses)
         self._ready = tuple(a for a in agents if a.state == "ready")
         self._missing = dict.fromkeys(plan.absent(playbook, agents), "")
+        self._missing |= dict.fromkeys(plan.unaskable(playbook, agents), "no vantage point may ask this kind of probe")
         self._waiting: tuple[Ask, ...] = ()
         self._asked: dict[tuple[str, str], int] = {}
         self._observations: list[Observation] = []

@@ -9,11 +9,13 @@ from dataclasses import dataclass, replace
 from bot.diagnosis.asks import Ask, asks_of, is_address
 from bot.diagnosis.later import later_asks
 from bot.diagnosis.pacing import BUDGET_QPS, paced, request
-from bot.domain.playbook import Playbook
+from bot.domain.playbook import DATABASES, Playbook
 from bot.domain.probe import Agent, Observation, ProbeRequest
 
 LIGHT_QPS = 1.8
 LIGHT_SKIPS = frozenset({"dns_vpc_tcp", "dns_public"})
+SERVICE_KINDS = frozenset({"http", "api", "object_store", *DATABASES})
+"""Kinds by which a service itself is asked; the others look at the way to it."""
 AGREE = 2
 """An address is used for pinned probes at once when this many agents were told it..."""
 SETTLE_S = 0.8
@@ -107,6 +109,16 @@ def absent(playbook: Playbook, agents: Sequence[Agent]) -> tuple[str, ...]:
         if not any(want.vantage in ("", a.vantage) and want.region in ("", a.region) for a in ready)
     ]
     return tuple(dict.fromkeys(names))
+
+
+def unaskable(playbook: Playbook, agents: Sequence[Agent]) -> tuple[str, ...]:
+    """Kinds by which the playbook asks the service itself, and which no vantage point that is there may ask.
+
+    What nobody could ask is no evidence of health, whatever else is green.
+    """
+    ready = [a for a in agents if a.state == "ready"]
+    wanted = dict.fromkeys(step.kind for step in playbook.steps if step.kind in SERVICE_KINDS)
+    return tuple(kind for kind in wanted if ready and not any(not a.kinds or kind in a.kinds for a in ready))
 
 
 def _settled(told: Mapping[str, set[str]], elapsed_s: float) -> Sequence[str]:

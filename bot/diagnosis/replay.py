@@ -13,6 +13,7 @@ from typing import Any
 
 from bot.diagnosis.history import NOTHING, History
 from bot.diagnosis.hypothesis import INCONCLUSIVE, Hypothesis, Verdict
+from bot.diagnosis.plan import SERVICE_KINDS
 from bot.diagnosis.rank import diagnose, picture
 from bot.domain.probe import Agent, Observation
 
@@ -44,8 +45,10 @@ class Recording:
         return diagnose(picture(self.observations, self.agents, self.missing, self.history), hypotheses)
 
     def without_kind(self, kind: str) -> Recording:
-        """As if that kind of probe did not exist."""
-        return replace(self, observations=tuple(o for o in self.observations if o.kind != kind))
+        """As if no vantage point might ask that kind of probe."""
+        left = tuple(o for o in self.observations if o.kind != kind)
+        missing = (*self.missing, kind) if kind in SERVICE_KINDS else self.missing
+        return replace(self, observations=left, missing=missing)
 
     def without_agent(self, name: str) -> Recording:
         """As if that vantage point had been silent."""

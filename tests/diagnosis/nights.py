@@ -156,7 +156,7 @@ def firewall_block(request: ProbeRequest, agent: Agent) -> tuple[int, Failure] |
 
 
 def vendor_outage_global(request: ProbeRequest, _agent: Agent) -> tuple[int, Failure] | None:
-    if request.layer in ("http", "api", "api_signed", "store"):
+    if request.layer in ("http", "by_name", "api", "api_signed", "store"):
         return (0, Failure.HTTP_STATUS)
     return None
 

@@ -174,7 +174,9 @@ def test_the_pods_of_coredns_asked_one_by_one_tell_the_node_from_coredns(pods_ok
     def answer(request: ProbeRequest, agent: Agent) -> Outcome | None:
         if request.kind == "coredns":
             pods = [{"address": "10.0.0.5", "tries": 6, "ok": pods_ok, "restarts": 0}]
-            return well(request, pods=pods, replicas={"wanted": 2, "ready": 2}, nodes=300, sizing=10)
+            return well(
+                request, pods=pods, replicas={"wanted": 2, "ready": 2}, nodes=300, sizing={"nodes": 300, "tencent": 10}
+            )
         return cluster_dns_loses(request, agent)
 
     run = play(answer, playbook=read_playbook(DEEP))

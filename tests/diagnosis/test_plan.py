@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
 from bot.diagnosis import plan
+from bot.diagnosis.investigation import Investigation
 from bot.domain.probe import Agent, ProbeRequest
-from tests.diagnosis.nights import PLAYBOOKS, agents, healthy, investigate, see
+from tests.diagnosis.nights import HYPOTHESES, PLAYBOOKS, agents, healthy, investigate, see
 
 
 def vpc_queries(requests: tuple[ProbeRequest, ...], vpc: str) -> list[float]:
@@ -164,3 +166,12 @@ def test_what_a_database_step_asks_is_what_the_probe_understands() -> None:
         text = f"playbook: p\ntitle: p\ntargets: {{db: {kind}://db.example}}\nprobe:\n  - {kind}: {{to: db}}\n"
         for request in plan.sweep(read_playbook(text), agents()).now:
             check(request.kind, request.params)
+
+
+def test_a_service_that_nobody_may_ask_is_missing_and_not_healthy() -> None:
+    deaf = [replace(a, kinds=("dns", "tcp", "ping")) for a in agents()]
+    run = Investigation(PLAYBOOKS["sms"], HYPOTHESES, deaf)
+    run.start()
+    assert {"http", "api"} <= set(run.missing())
+    some = [replace(a, kinds=("dns", "http", "api")) for a in agents()]
+    assert not plan.unaskable(PLAYBOOKS["sms"], some)
