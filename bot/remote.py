@@ -52,9 +52,9 @@ class Remote:
         """POST JSON, get JSON. Raises RemoteError."""
         return self._call("POST", path, json=body)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str) -> Any:
         """DELETE. Raises RemoteError."""
-        self._call("DELETE", path)
+        return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         try:
@@ -86,8 +86,9 @@ def enroll(name: str, *, ttl: str, server: str, as_json: bool) -> int:
 
 def forget(name: str, *, server: str) -> int:
     """`warroom agent enroll --forget`."""
-    Remote(server).delete(f"/api/v1/agents/{quote(name, safe='')}")
-    print(f"{name} is forgotten; it must enrol anew", file=sys.stderr)
+    done = Remote(server).delete(f"/api/v1/agents/{quote(name, safe='')}")
+    what = "forgotten and disconnected" if done["disconnected"] else "forgotten"
+    print(f"{name} is {what}; it must enrol anew", file=sys.stderr)
     return DONE
 
 

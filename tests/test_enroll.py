@@ -136,6 +136,9 @@ def test_a_key_that_is_taken_away_needs_a_new_token(bot: Strict) -> None:
     assert "not known here" in bot.refused("", name="gz-vm", state="gz")
     with bot.agent(bot.enroll("--name", "gz-vm"), name="gz-vm", state="gz"):
         bot.until("gz-vm", "ready")
+        done = bot.run("agent", "enroll", "--name", "gz-vm", "--forget")
+        assert "gz-vm is forgotten and disconnected; it must enrol anew" in done.stderr
+        assert "gz-vm" not in bot.states()
     assert bot.run("agent", "enroll", "--name", "nobody", "--forget").returncode == 1
 
 

@@ -97,10 +97,17 @@ class Service:
         token, invitation = await self._gate.invite(name, ttl_s=ttl_s, by=user)
         return {"token": token, "name": invitation.name, "expires_at": invitation.expires_at.isoformat()}
 
-    async def forget_agent(self, name: str) -> bool:
-        """Take an agent's key away and, if it is not connected, its place in the matrix; False if it is unknown."""
+    async def forget_agent(self, name: str) -> dict[str, Any] | None:
+        """Take an agent's key and its place in the matrix away, and hang up on it if it is connected.
+
+        {"name", "disconnected"}; None if it is unknown.
+        """
+        # The key first: one that is hung up on dials again at once.
         known = await self._gate.forget(name)
-        return self._parts.agents.forget(name) or known
+        was = self._parts.agents.forget(name)
+        if was is None and not known:
+            return None
+        return {"name": name, "disconnected": was is not None and was.state != "lost"}
 
     async def set_language(self, room: str, lang: Lang) -> None:
         """Speak this language in the room from now on."""

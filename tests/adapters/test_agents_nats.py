@@ -26,7 +26,7 @@ from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent
 from bot.lab.pki import Authority
 from bot.testing import TokenDoor
-from bot.wire.frames import MAX_FRAME
+from bot.wire.frames import MAX_FRAME, Status
 from bot.wire.nats import NatsLogin, Subjects, server
 from bot.wire.signing import Signer
 from tests.wire.on_nats import HOST, OwnServer, nats_puppet, on_nats, own_place, own_server, stranger
@@ -197,6 +197,25 @@ async def test_of_two_processes_with_one_name_and_key_the_older_gives_way_for_go
                 await asyncio.wait_for(older, 10)
             await until(lambda: ready(the_hub))
             assert await works(the_hub)
+
+
+async def test_an_agent_that_is_forgotten_ends_and_one_that_does_not_is_not_listened_to(
+    tmp_path: Path, place: NatsAddress
+) -> None:
+    the_hub = hub()
+    async with on_nats(the_hub, place) as there:
+        honest = asyncio.create_task(make_client(carrier(place), tmp_path).run())
+        await until(lambda: ready(the_hub))
+        assert the_hub.forget("sh-vm") is not None
+        with pytest.raises(RefusedByHub, match="was forgotten here"):
+            await asyncio.wait_for(honest, 10)
+        async with nats_puppet(place) as deaf:
+            await until(lambda: ready(the_hub))
+            assert the_hub.forget("sh-vm") is not None
+            for _ in range(3):
+                await deaf.say(Status(state="ready"))
+            await until(lambda: not there._links)
+            assert the_hub.agents() == []
 
 
 async def test_two_installations_on_one_nats_do_not_see_each_other(tmp_path: Path) -> None:

@@ -168,6 +168,7 @@ class _Link:
         self._agent = agent
         self._ours = ours
         self._in: asyncio.Queue[bytes] = asyncio.Queue(INBOX)
+        self._over = False
 
     @property
     def where(self) -> str:
@@ -185,6 +186,8 @@ class _Link:
             raise LinkBroken(f"NATS: {str(exc) or type(exc).__name__}") from exc
 
     async def receive(self) -> str:
+        if self._over:
+            raise LinkBroken("closed")
         try:
             async with asyncio.timeout(SILENT_S):
                 data = await self._in.get()
@@ -195,5 +198,8 @@ class _Link:
         return text_of(data)
 
     async def close(self, code: int) -> None:
+        """Tell the agent, and end our own reading: one that goes on talking is not listened to."""
+        self._over = True
+        self.feed(b"")
         with contextlib.suppress(NatsError, OSError):
             await self._client.publish(self._agent, b"", reply=self._ours)
