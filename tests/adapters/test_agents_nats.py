@@ -8,7 +8,8 @@ import logging
 import socket
 import ssl
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -469,3 +470,56 @@ async def test_an_agent_that_is_stopped_while_it_dials_stops_at_once(tmp_path: P
                 began = time.monotonic()
             assert time.monotonic() - began < 1
             deaf.close()
+
+
+@pytest.mark.parametrize("side", ["hub", "agent"])
+@pytest.mark.parametrize("info", ['{"auth_required": true}', '{"tls_available": true}', '{"tls_required": true}'])
+async def test_to_a_server_at_tls_that_speaks_in_the_clear_no_login_is_sent(
+    tmp_path: Path, side: str, info: str, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with false_server(info) as (url, heard):
+        place = NatsAddress(
+            server=server(url.replace("nats:", "tls:"), "url"),
+            login=NatsLogin(user="warroom", password="canary-nats-1"),
+            tls=ssl.create_default_context(),
+        )
+        work = hub_side.NatsHub(hub(), place) if side == "hub" else make_client(carrier(place), tmp_path)
+        task = asyncio.create_task(work.run())
+        await until(lambda: place.server.url in caplog.text)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        said = b"".join(heard)
+        assert b"CONNECT" not in said
+        assert b"canary" not in said
+        assert ("offers no TLS" in caplog.text) == ("tls" not in info)
+
+
+async def test_a_connection_that_breaks_as_soon_as_it_stands_is_dialled_anew(tmp_path: Path, quick: None) -> None:
+    async with false_server("{}", pongs=True) as (url, heard):
+        client = make_client(NatsCarrier(server=server(url, "url")), tmp_path)
+        work = asyncio.create_task(client.run())
+        await until(lambda: b"".join(heard).count(b"CONNECT") >= 3 or work.done())
+        assert not work.done(), work.exception()
+        client.stop.set()
+        await asyncio.wait_for(work, 5)
+
+
+@asynccontextmanager
+async def false_server(info: str, *, pongs: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """One that says this INFO, hears what comes, and closes; the URL, and what it has heard."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"INFO {info}\r\n".encode())
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(1):
+                while text := await reader.read(4096):
+                    heard.append(text)
+                    if b"PING" in text:
+                        break
+            if pongs:
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, HOST, 0) as listening:
+        yield f"nats://{HOST}:{listening.sockets[0].getsockname()[1]}", heard
