@@ -24,6 +24,7 @@ from bot.domain.errors import ConfigError
 from bot.domain.probe import Agent
 from bot.probes.redact import LogFilter, Redactor, redactor
 from bot.probes.table import KINDS
+from bot.wire.handshake import token_id
 
 log = logging.getLogger("warroom.agent")
 
@@ -88,7 +89,7 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
         raise ConfigError("WARROOM_AGENT_TOKEN is not set; it must be the token the bot runs with, or a single-use one")
     party = Party(
         agent=agent,
-        signer=own_key(agent.name, folder),
+        signer=own_key(agent.name, folder, once=bool(token_id(token))),
         runner=Runner(name=agent.name, context=context, concurrent=policy.concurrent),
         memory=memory,
         token=token,
