@@ -208,7 +208,7 @@ def _shown(column: str, value: Any) -> str:
     if value is None or value == "":
         return "-"
     if column == "at" or column.endswith(("_at", "_seen")):
-        return f"{datetime.fromisoformat(value).astimezone():%m-%d %H:%M:%S}"
+        return f"{datetime.fromisoformat(value).astimezone():%m-%d %H:%M:%S %Z}"
     return str(value)
 
 

@@ -80,6 +80,10 @@ class ChatPlatform(Protocol):
         """Create a room and return its key ("platform:id"). Raises SendFailed."""
         ...
 
+    def refresh(self, room: str) -> None:
+        """The room speaks another language now; a platform that draws messages itself draws them anew."""
+        ...
+
 
 class Pager(Protocol):
     """One way to make a phone ring."""

@@ -12,6 +12,7 @@ from bot.app import probe, probe_interrupted, related
 from bot.app.admit import Gate
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
+from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
 from bot.app.ports import Tx
@@ -52,9 +53,10 @@ class Service:
         self._parts.jobs.start(close_interrupted(self._parts, began=began), key="close-interrupted")
         self._parts.jobs.start(probe_interrupted.close_interrupted(self._parts, began=began), key="close-probes")
         async with self._parts.store.begin() as tx:
-            if await tx.rooms.get(MAIN_ROOM) is None:
-                title = {"zh": "故障群", "en": "incidents"}[self._parts.lang]
-                await tx.rooms.save(Room(key=MAIN_ROOM, title=title, lang=self._parts.lang))
+            room = await tx.rooms.get(MAIN_ROOM)
+            if room is None:
+                room = Room(key=MAIN_ROOM, title=MAIN_TITLE.in_(self._parts.lang), lang_chosen=False)
+            await tx.rooms.save(spoken(room, room.lang if room.lang_chosen else self._parts.lang))
         await resume(self._parts)
 
     async def rooms(self) -> Sequence[Room]:
@@ -107,7 +109,7 @@ class Service:
         async with self._parts.store.begin() as tx:
             found = await tx.rooms.get(room)
             if found is not None:
-                await tx.rooms.save(replace(found, lang=lang))
+                await tx.rooms.save(replace(spoken(found, lang), lang_chosen=True))
 
     async def diag(
         self, *, playbook: str = "", yaml: str = "", options: Mapping[str, str] | None = None, room: str, user: str
@@ -153,7 +155,7 @@ class Service:
         parts, room = self._parts, command.room
         place = await tx.rooms.get(room)
         if place is None:
-            place = Room(key=room, title=room.partition(":")[2] or room, lang=parts.lang)
+            place = Room(key=room, title=room.partition(":")[2] or room, lang=parts.lang, lang_chosen=False)
             await tx.rooms.save(place)
         typed = Header(text=same(f"/{command.raw}"), tone="info")
         await say(parts, tx, Message(key=parts.new_id("msg"), room=room, blocks=(typed,), author=command.user))
