@@ -72,6 +72,11 @@ def vantage(name: str) -> Text:
     return _VANTAGES.get(name, same(name))
 
 
+def count(number: float, zh: str, en: str) -> Text:
+    """As "1 hop" or "3 hops"; Chinese has no plural."""
+    return Text(f"{number:.0f} {zh}", f"{number:.0f} {en}" + "s" * (f"{number:.0f}" not in ("1", "-1")))
+
+
 def zone(at: datetime) -> str:
     """The zone of a local time as "UTC+8", for a reader whose own clock may be another."""
     offset = at.utcoffset()
