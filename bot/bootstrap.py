@@ -272,7 +272,7 @@ class Kept:
 
 async def open_store(config: Config, redactor: Redactor) -> SqlStore:
     """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
-    store = SqlStore(config.database_url, redactor=redactor)
+    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang)
     try:
         if config.database_url.startswith("sqlite"):
             await store.upgrade()

@@ -34,6 +34,9 @@ WARROOM_NATS_TOKEN. Vendor keys for signed read-only calls come from WARROOM_TEN
 WARROOM_TENCENT_SECRET_KEY (or ..._FILE); they never leave the agent. Without --policy an agent touches public
 addresses only, captures nothing, and never reaches metadata services. A hub with a private CA: WARROOM_HUB_CA_FILE.
 
+`warroom agent enroll --name NAME` mints a single-use token, and with --forget takes an agent off the list again.
+With --check nothing joins: exit status 0 when the agent could work (what it lacks is said), 2 when it could not.
+
 examples:
   warroom agent --hub wss://warroom.example --name sh-vm-1 --region shanghai --vantage vm --env prod
   warroom agent --hub ws://10.0.0.5:8800 --name sh-pod --region shanghai --vantage pod --cluster tke-prod
@@ -83,9 +86,17 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
 
     `agent enroll` is a command of its own: `agent` itself takes options only, and they are required.
     """
-    if list(words[:2]) == ["agent", "enroll"]:
+    if list(words[:2]) in (["agent", "enroll"], ["agent", "enrol"]):
         return _enroll_parser().parse_args(words[2:])
-    return _parser().parse_args(words)
+    parser = _parser()
+    args, rest = parser.parse_known_args(words)
+    tail = getattr(args, "tail", "")
+    if rest and (not tail or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        # Words behind an option, which argparse takes for somebody else's.
+        getattr(args, tail).extend(rest)
+    return args
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -215,6 +226,12 @@ def _agent(commands: Commands) -> None:
             policy=args.policy,
             state=args.state,
         )
+        if args.check:
+            from bot.agent.check import check
+
+            lines, well = asyncio.run(check(options, os.environ))
+            print("\n".join(lines))
+            return DONE if well else WRONG_USE
         # Probes wait on an epoll set of their own: uvloop would make nothing quicker here, and take 2 MB.
         asyncio.run(run_agent(options))
         return DONE
@@ -222,15 +239,30 @@ def _agent(commands: Commands) -> None:
     parser = _add(
         commands, "agent", "A vantage point: dials out to the bot and probes within its policy.", run, AGENT_EPILOG
     )
-    parser.add_argument("--hub", required=True, metavar="URL", help="wss://bot[:port], ws://bot[:port] or nats://host")
+    parser.add_argument(
+        "--hub",
+        required=True,
+        metavar="URL",
+        help="wss://bot[:port], ws://bot[:port], nats://host[:port] or tls://host[:port] (NATS over TLS)",
+    )
     parser.add_argument("--name", required=True, help="unique name, shown in the matrix")
     parser.add_argument("--region", required=True, help="cloud region or site")
     parser.add_argument("--vantage", required=True, metavar="pod|vm|vm2|outside|...", help="from where it looks")
-    parser.add_argument("--env", default="", help="environment: prod, test, dev")
+    parser.add_argument("--env", default="", help="environment: prod, test, dev (default: none)")
     parser.add_argument("--vpc", default="", help="VPC name (default: one per region; vm2 gets a second one)")
-    parser.add_argument("--cluster", default="", help="Kubernetes cluster, for pods")
-    parser.add_argument("--policy", type=Path, metavar="FILE", help="what this agent may touch (YAML)")
-    parser.add_argument("--state", type=Path, metavar="FOLDER", help="where its own key is kept")
+    parser.add_argument("--cluster", default="", help="Kubernetes cluster, for pods (default: none)")
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE", help="what this agent may touch (YAML; default: public addresses)"
+    )
+    parser.add_argument(
+        "--state",
+        type=Path,
+        metavar="FOLDER",
+        help="where its own key is kept (default: $XDG_STATE_HOME/warroom, else ~/.local/state/warroom)",
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="try policy, token, self-test and the way to the hub; then end"
+    )
 
 
 def _enroll_parser() -> argparse.ArgumentParser:
@@ -293,19 +325,21 @@ def _diag(commands: Commands) -> None:
     )
     parser.add_argument("playbook", metavar="PLAYBOOK", help="a name, or a YAML file that is sent along")
     parser.add_argument("options", nargs="*", metavar="key=value", help="region=, vantage=, env=, vpc=, agent=")
+    parser.set_defaults(tail="options")
     parser.add_argument("--timeout", type=float, default=60.0, metavar="S", help="give up after so many seconds")
     _format(parser)
     _remote(parser)
 
 
 PROBE_EPILOG = """\
+kinds: dns, tcp, tls, http, ping, mtu, trace, clock, api, object_store, dns_top, mysql, postgres, redis, coredns,
+changes, status_page, metrics, logs; what one takes: `warroom command "/help probe dns"`
 token: WARROOM_API_TOKEN
 exit status: 0 every agent that was asked could measure (whatever it saw), 1 some could not, 2 wrong use
 examples:
   warroom probe dns sms.tencentcloudapi.com from shanghai via vpc count=20
   warroom probe http https://sms.tencentcloudapi.com from all --format json
   warroom probe trace 119.29.29.29 from shanghai vm, office
-`warroom command "/help probe"` lists the kinds, `/help probe dns` the parameters of one.
 """
 
 
@@ -325,6 +359,7 @@ def _probe(commands: Commands) -> None:
         metavar="TARGET [from PLACE] [via host|vpc|public|ADDRESS] [key=value ...]",
         help="PLACE is a region, vantage point, agent, env, VPC or cluster; commas separate several",
     )
+    parser.set_defaults(tail="words")
     parser.add_argument("--timeout", type=float, default=90.0, metavar="S", help="give up after so many seconds")
     _format(parser)
     _remote(parser)
@@ -474,9 +509,16 @@ def _operate(commands: Commands) -> None:
     parent = commands.add_parser("db", help="Create or migrate the database.")
     inner = parent.add_subparsers(metavar="upgrade", required=True)
     up = _add(inner, "upgrade", "Bring the database to this version; safe to repeat.", upgrade)
-    up.add_argument("--config", type=Path)
-    parser = _add(commands, "doctor", "Check the configuration and say what to mend.", doctor)
-    parser.add_argument("--config", type=Path)
+    up.add_argument("--config", type=Path, help="TOML file (default: warroom.toml if it is there)")
+    parser = _add(
+        commands,
+        "doctor",
+        "Check the configuration and say what to mend.",
+        doctor,
+        "Reads what `warroom serve` would read in this folder and with these variables, and changes nothing.\n"
+        "exit status: 0 when the bot could start, 1 when something must be mended first\n",
+    )
+    parser.add_argument("--config", type=Path, help="TOML file (default: warroom.toml if it is there)")
 
 
 def _say(line: str) -> None:

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,6 +16,7 @@ from urllib.parse import quote
 
 import httpx
 
+from bot.agent.hub_tls import tls_hint, trusted
 from bot.app.plain import grid
 from bot.diagnosis.adhoc import read
 from bot.domain.command import is_option
@@ -22,6 +24,9 @@ from bot.domain.errors import ConfigError, UserError, WarroomError
 from bot.domain.text import percent
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
+ASKING_AFTER_S = 0.7
+TITLES = {"last_seen": "last answer"}
+"""Columns that read otherwise than the API's fields."""
 
 
 class RemoteError(WarroomError):
@@ -41,7 +46,11 @@ class Remote:
     def __init__(self, server: str = "", *, timeout_s: float = 60.0) -> None:
         self._url = (server or os.environ.get("WARROOM_SERVER") or "http://127.0.0.1:8800").rstrip("/")
         self._client = httpx.Client(
-            base_url=self._url, headers={"Authorization": f"Bearer {_token()}"}, timeout=timeout_s, trust_env=False
+            base_url=self._url,
+            headers={"Authorization": f"Bearer {_token()}"},
+            timeout=timeout_s,
+            trust_env=False,
+            verify=trusted(os.environ),
         )
 
     def get(self, path: str, **params: Any) -> Any:
@@ -52,9 +61,9 @@ class Remote:
         """POST JSON, get JSON. Raises RemoteError."""
         return self._call("POST", path, json=body)
 
-    def delete(self, path: str) -> None:
+    def delete(self, path: str) -> Any:
         """DELETE. Raises RemoteError."""
-        self._call("DELETE", path)
+        return self._call("DELETE", path)
 
     def _call(self, method: str, path: str, **kwargs: Any) -> Any:
         try:
@@ -64,9 +73,8 @@ class Remote:
         except httpx.InvalidURL as exc:
             raise ConfigError(f"--server {self._url!r} is no URL: {exc}") from exc
         except (httpx.TransportError, httpx.UnsupportedProtocol) as exc:
-            raise RemoteError(
-                f"no bot at {self._url} ({exc}); start one with `warroom serve`, or name it with --server URL"
-            ) from exc
+            hint = tls_hint(exc, self._url) or "start one with `warroom serve`, or name it with --server URL"
+            raise RemoteError(f"no bot at {self._url} ({exc}); {hint}") from exc
         if answer.is_success:
             return answer.json() if answer.content else None
         raise RemoteError(_reason(answer), code=_code(answer))
@@ -86,8 +94,9 @@ def enroll(name: str, *, ttl: str, server: str, as_json: bool) -> int:
 
 def forget(name: str, *, server: str) -> int:
     """`warroom agent enroll --forget`."""
-    Remote(server).delete(f"/api/v1/agents/{quote(name, safe='')}")
-    print(f"{name} is forgotten; it must enrol anew", file=sys.stderr)
+    done = Remote(server).delete(f"/api/v1/agents/{quote(name, safe='')}")
+    what = "forgotten and disconnected" if done["disconnected"] else "forgotten"
+    print(f"{name} is {what}; it must enrol anew", file=sys.stderr)
     return DONE
 
 
@@ -153,13 +162,17 @@ def probe(words: Sequence[str], *, server: str, timeout_s: float, as_json: bool)
         raise ConfigError(str(exc)) from exc
     body = {"kind": asked.kind, "target": asked.target, "from": asked.where, "via": asked.via}
     remote = Remote(server, timeout_s=timeout_s)
-    print(f"{asked.line()}: asking ...", file=sys.stderr)
+    # A refusal comes at once; nobody is told that agents are being asked who are not.
+    asking = threading.Timer(ASKING_AFTER_S, print, (f"{asked.line()}: asking ...",), {"file": sys.stderr})
+    asking.start()
     try:
         found = remote.post("/api/v1/probe", {**body, "params": asked.options, "user": os.environ.get("USER", "cli")})
     except RemoteError as exc:
         if exc.code in ("", "no_agents", "nobody_can", "store_unavailable"):
             raise
         raise ConfigError(str(exc)) from exc
+    finally:
+        asking.cancel()
     print(json.dumps(found, ensure_ascii=False, indent=2) if as_json else found["text"])
     return DONE if found["measured"] else FAILED
 
@@ -178,6 +191,9 @@ def agents(*, server: str, as_json: bool) -> int:
     """`warroom agents`."""
     rows = Remote(server).get("/api/v1/agents")
     _table(rows, ("state", "name", "region", "vantage", "vpc", "cluster", "env", "last_seen"), as_json=as_json)
+    lacking = [f"{row['name']}: {what}" for row in rows if row["state"] != "lost" for what in row["lacks"]]
+    if lacking and not as_json:
+        print("\n".join(["", "what some of them cannot do:", *lacking]))
     return DONE
 
 
@@ -200,7 +216,7 @@ def _table(rows: list[dict[str, Any]], columns: Sequence[str], *, as_json: bool)
         print(json.dumps(rows, ensure_ascii=False, indent=2))
         return
     cells = [[_shown(c, row.get(c)) for c in columns] for row in rows]
-    print("\n".join(grid([list(columns), *cells])))
+    print("\n".join(grid([[TITLES.get(c, c) for c in columns], *cells])))
 
 
 def _shown(column: str, value: Any) -> str:
@@ -208,7 +224,7 @@ def _shown(column: str, value: Any) -> str:
     if value is None or value == "":
         return "-"
     if column == "at" or column.endswith(("_at", "_seen")):
-        return f"{datetime.fromisoformat(value).astimezone():%m-%d %H:%M:%S}"
+        return f"{datetime.fromisoformat(value).astimezone():%m-%d %H:%M:%S %Z}"
     return str(value)
 
 

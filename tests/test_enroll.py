@@ -123,6 +123,9 @@ def test_what_an_agent_lacks_and_how_its_clock_goes_is_told_by_the_api(bot: Stri
         told = bot.run("command", "/agents").stdout
         assert "bj-vm: " in told
         assert "/no/such/query.log cannot be read" in told
+        table = bot.run("agents").stdout
+        assert "last answer" in table
+        assert "what some of them cannot do:\nbj-vm: " in table
 
 
 def test_a_key_that_is_taken_away_needs_a_new_token(bot: Strict) -> None:
@@ -136,6 +139,9 @@ def test_a_key_that_is_taken_away_needs_a_new_token(bot: Strict) -> None:
     assert "not known here" in bot.refused("", name="gz-vm", state="gz")
     with bot.agent(bot.enroll("--name", "gz-vm"), name="gz-vm", state="gz"):
         bot.until("gz-vm", "ready")
+        done = bot.run("agent", "enroll", "--name", "gz-vm", "--forget")
+        assert "gz-vm is forgotten and disconnected; it must enrol anew" in done.stderr
+        assert "gz-vm" not in bot.states()
     assert bot.run("agent", "enroll", "--name", "nobody", "--forget").returncode == 1
 
 

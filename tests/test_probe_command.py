@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from bot.probes.table import KINDS
 from tests.needs import need_tool
 from tests.probes.servers import HOST, free_port, unbound
 from tests.serving import API_TOKEN, Serving, serving
@@ -49,17 +50,38 @@ def test_dns_from_the_shell_is_one_document_with_every_try_counted(bot: Serving,
     assert seen["timings_ms"]["dns"] > 0
 
 
+def test_help_names_every_kind(bot: Serving) -> None:
+    shown = bot.run("probe", "--help").stdout
+    listed = shown.partition("kinds: ")[2].partition(";")[0]
+    assert set(listed.replace(",", " ").split()) == set(KINDS)
+
+
 def test_the_text_is_the_compact_table_and_what_failed_is_said_with_whose_fault_it_is(
     bot: Serving, resolver: str
 ) -> None:
-    done = bot.run("probe", "dns", "refused.test", "via", resolver, "count=5")
+    done = bot.run("probe", "dns", "refused.test", "via", resolver, "count=12")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert lines[0] == "🔴 dns refused.test: fails from lab vm, works from nowhere"
     assert lines[2].split() == ["vantage", "point", "ok", "ms", "what"]
-    assert lines[3].startswith("lab vm         0/5")
-    assert "resolver refused ×5 (resolver)" in lines[3]
+    assert lines[3].startswith("lab vm         0/12")
+    assert "resolver refused ×12 (resolver)" in lines[3]
     assert "asking ..." in done.stderr
+
+
+def test_options_may_stand_anywhere(bot: Serving) -> None:
+    target = f"{bot.url}/healthz"
+    for words in (
+        ("--format", "json", "http", target, "from", "lab"),
+        ("http", "--format", "json", target, "from", "lab"),
+        ("http", target, "--format", "json", "from", "lab"),
+    ):
+        done = bot.run("probe", *words)
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["command"] == f"/probe http {target} from lab"
+    done = bot.run("probe", "http", "--fromat", "json", target)
+    assert done.returncode == 2
+    assert "unrecognized arguments: --fromat" in done.stderr
 
 
 def test_http_by_address_names_status_and_phases(bot: Serving) -> None:
@@ -101,6 +123,7 @@ def test_wrong_use_is_status_2_with_the_next_step(bot: Serving, words: tuple[str
     done = bot.run(*words, *(("--format", "json") if len(words) > 1 else ()))
     assert (done.returncode, done.stdout) == (status, "")
     assert says in done.stderr
+    assert "asking" not in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -110,7 +110,7 @@ async def a_night(
     """
     known = tuple(who if who is not None else nights.agents())
     by_name = {a.name: a for a in known}
-    store = SqlStore(url or f"sqlite:///{folder / 'night.db'}", clock=clock)
+    store = SqlStore(url or f"sqlite:///{folder / 'night.db'}", clock=clock, lang="en")
     await store.upgrade()
     chat, pager = FakeChat("console"), FakePager()
     deliverer = Deliverer(store, {"console": chat}, [pager], SystemClock(), poll_s=0.05)

@@ -294,12 +294,13 @@ def _agents_api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         """Mint a single-use token for one agent: {"token", "name", "expires_at"}. It is shown this once."""
         return await service.invite(asked.name, ttl_s=asked.ttl_s, user=asked.user)
 
-    @app.delete("/api/v1/agents/{name}", status_code=204, dependencies=guarded)
-    async def forget(name: str) -> Response:
-        """Take an agent's key away: it must enrol anew."""
-        if not await service.forget_agent(name):
+    @app.delete("/api/v1/agents/{name}", dependencies=guarded)
+    async def forget(name: str) -> dict[str, Any]:
+        """Take an agent's key away, and hang up on it if it is connected: {"name", "disconnected"}."""
+        done = await service.forget_agent(name)
+        if done is None:
             raise HTTPException(404, f"no agent {name}")
-        return Response(status_code=204)
+        return done
 
 
 def _hooks(

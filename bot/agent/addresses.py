@@ -104,3 +104,12 @@ def private(ip: Ip) -> str:
     if ip.is_multicast:
         return "multicast"
     return "link-local" if ip.is_link_local else "private (not global unicast)"
+
+
+def no_network(text: str) -> str:
+    """What is wrong with it; an address within a network is told the network it may have meant."""
+    try:
+        meant = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        return f"must be a CIDR network, not {text!r}"
+    return f"{text!r} has host bits; did you mean {str(meant)!r}?"

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import os
 import signal
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from bot import __version__
 from bot.agent.client import AgentClient, Carrier
 from bot.agent.conversation import Party
 from bot.agent.credentials import secret_of
+from bot.agent.hub_tls import trusted
 from bot.agent.keys import default_folder, own_key
 from bot.agent.known_hub import HubMemory
 from bot.agent.policy import load_policy
@@ -24,6 +24,7 @@ from bot.domain.errors import ConfigError
 from bot.domain.probe import Agent
 from bot.probes.redact import LogFilter, Redactor, redactor
 from bot.probes.table import KINDS
+from bot.wire.handshake import token_id
 
 log = logging.getLogger("warroom.agent")
 
@@ -88,7 +89,7 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
         raise ConfigError("WARROOM_AGENT_TOKEN is not set; it must be the token the bot runs with, or a single-use one")
     party = Party(
         agent=agent,
-        signer=own_key(agent.name, folder),
+        signer=own_key(agent.name, folder, once=bool(token_id(token))),
         runner=Runner(name=agent.name, context=context, concurrent=policy.concurrent),
         memory=memory,
         token=token,
@@ -107,10 +108,10 @@ def carrier_of(hub: str, environ: Mapping[str, str]) -> Carrier:
             server=server(hub, "--hub"),
             login=NatsLogin.read(given),
             subjects=Subjects(environ.get("WARROOM_NATS_PREFIX") or PREFIX),
-            tls=_tls(environ) if hub.startswith("tls:") else None,
+            tls=trusted(environ) if hub.startswith("tls:") else None,
         )
     url = hub_url(hub)
-    return WebSocketCarrier(url=url, tls=_tls(environ) if url.startswith("wss:") else None)
+    return WebSocketCarrier(url=url, tls=trusted(environ) if url.startswith("wss:") else None)
 
 
 async def run(options: AgentOptions) -> None:
@@ -121,15 +122,3 @@ async def run(options: AgentOptions) -> None:
         loop.add_signal_handler(number, client.stop.set)
     await client.run()
     log.info("agent %s stopped", options.name)
-
-
-def _tls(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """The system's roots, and those of WARROOM_HUB_CA_FILE for a hub with a private CA. Raises ConfigError."""
-    context = ssl.create_default_context()
-    extra = environ.get("WARROOM_HUB_CA_FILE")
-    if extra:
-        try:
-            context.load_verify_locations(cafile=extra)
-        except (OSError, ssl.SSLError) as exc:
-            raise ConfigError(f"WARROOM_HUB_CA_FILE {extra}: {exc}") from exc
-    return context

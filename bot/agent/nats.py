@@ -33,7 +33,6 @@ KNOCK_WITHIN_S = 2.0
 INBOX = 4096
 INBOX_BYTES = 4 * 1024 * 1024
 """What may wait to be read, of one talk, in texts and in bytes: anybody on the NATS can send it."""
-CLOSE_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +46,8 @@ class NatsCarrier:
 
     async def run(self, party: Party) -> None:
         """Connect, talk, reconnect. Returns after `stop`; raises RefusedByHub on a refusal for good."""
+        from nats.errors import Error as NatsError
+
         tries = 0
         while not party.stop.is_set():
             try:
@@ -54,7 +55,7 @@ class NatsCarrier:
                 log.info("connected to %s as %s", self.server.url, party.agent.name)
                 tries = 0
                 await _Knocking(party, client, self.subjects, address).run()
-            except (PipeBroken, OSError, TimeoutError) as exc:
+            except (PipeBroken, NatsError, OSError, TimeoutError) as exc:
                 log.warning("NATS %s: %s", self.server.url, str(exc) or type(exc).__name__)
             if not party.stop.is_set():
                 await pause(party.stop, tries)
@@ -64,46 +65,17 @@ class NatsCarrier:
         """A client that does not reconnect by itself: it would ask the broken DNS again. Raises PipeBroken."""
         from nats.errors import Error as NatsError
 
+        from bot.agent.nats_dial import dial
+
         found, why = await addresses_of(self.server.host, party.memory.known.addresses)
         problems = [why] if why else []
         for address in found:
             try:
-                return await unless(party.stop, self._dial(address, party.agent.name)), address
+                dialling = dial(self.server, address, self.login, tls=self.tls, name=party.agent.name)
+                return await unless(party.stop, dialling), address
             except (OSError, NatsError, TimeoutError) as exc:
                 problems.append(f"{address}: {str(exc) or type(exc).__name__}")
         raise PipeBroken("; ".join(problems)[:300] or "no address")
-
-    async def _dial(self, address: str, name: str) -> Client:
-        """A connection to one address, tried once. Raises OSError, NatsError, TimeoutError."""
-        from nats.aio.client import Client
-
-        client = Client()
-        dialling = True
-
-        async def failed(exc: Exception) -> None:
-            # The client would dial the same address for ever, whatever it is told about reconnecting; what breaks
-            # a connection later is said once, where it is noticed.
-            if dialling:
-                raise exc
-
-        try:
-            await client.connect(
-                servers=[self.server.at(address)],
-                name=f"warroom agent {name}",
-                tls=self.tls,
-                tls_hostname=self.server.host if self.tls else None,
-                allow_reconnect=False,
-                connect_timeout=3,
-                ping_interval=10,
-                error_cb=failed,
-                **self.login.options(),
-            )
-        except BaseException:
-            dialling = False
-            await _close(client)
-            raise
-        dialling = False
-        return client
 
 
 class _Knocking:
@@ -122,6 +94,8 @@ class _Knocking:
 
     async def run(self) -> None:
         """Until the connection breaks or the party stops. Raises RefusedByHub, PipeBroken."""
+        from bot.agent.nats_dial import close
+
         client = self._client
         try:
             await client.subscribe(f"{self._inbox}.*", cb=self._heard, pending_bytes_limit=INBOX_BYTES)
@@ -132,7 +106,7 @@ class _Knocking:
         finally:
             for task in self._beside:
                 task.cancel()
-            await _close(client)
+            await close(client)
 
     async def _until_over(self) -> None:
         stopping = asyncio.create_task(self._party.stop.wait())
@@ -175,9 +149,12 @@ class _Knocking:
             self._later(self._knock(hub))
 
     async def _knock(self, hub: str) -> None:
+        from nats.errors import Error as NatsError
+
         await asyncio.sleep(random.uniform(0, KNOCK_WITHIN_S))  # noqa: S311 - spreading load
         if not any(pipe.hub == hub for pipe in self._pipes.values()):
-            await self._client.publish(self._subjects.knock_at(hub), self._inbox.encode())
+            with contextlib.suppress(NatsError, OSError):
+                await self._client.publish(self._subjects.knock_at(hub), self._inbox.encode())
 
     async def _talk(self, pipe: _Pipe) -> None:
         try:
@@ -195,13 +172,6 @@ class _Knocking:
         task = asyncio.create_task(work)
         self._beside.add(task)
         task.add_done_callback(self._beside.discard)
-
-
-async def _close(client: Client) -> None:
-    """It waits for ever for the end of a connection whose TLS handshake failed."""
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_WITHIN_S):
-            await client.close()
 
 
 class _Pipe:

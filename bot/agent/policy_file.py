@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from bot.agent.addresses import no_network
 from bot.domain.errors import ConfigError
 from bot.probes.base import BadParams, Login
 from bot.probes.params import endpoint, literal, show
@@ -151,7 +152,7 @@ class _File:
         try:
             network = ipaddress.ip_network(str(rule.get("network")))
         except (ValueError, TypeError) as exc:
-            raise self._wrong(f"{key}.network", f"must be a CIDR network, not {rule.get('network')!r}") from exc
+            raise self._wrong(f"{key}.network", no_network(str(rule.get("network")))) from exc
         return Rule(
             network=network,
             ports=self._ports(f"{key}.ports", self._said(key, rule, "ports")),

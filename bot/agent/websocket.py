@@ -16,6 +16,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 
 from bot.agent.conversation import WELCOME_WITHIN_S, Party, converse
 from bot.agent.dial_hub import reach
+from bot.agent.hub_tls import tls_hint
 from bot.agent.pipe import PipeBroken, RefusedByHub, unless
 from bot.domain.errors import ConfigError, FrameError
 from bot.wire.frames import MAX_FRAME
@@ -63,7 +64,8 @@ class WebSocketCarrier:
             try:
                 await self._connected(party, in_vain, welcomed)
             except (OSError, InvalidHandshake, PipeBroken, TimeoutError, FrameError) as exc:
-                log.warning("hub %s: %s", self.url, str(exc) or type(exc).__name__)
+                hint = tls_hint(exc, self.url)
+                log.warning("hub %s: %s%s", self.url, str(exc) or type(exc).__name__, hint and f"; {hint}")
             except InvalidURI as exc:
                 raise RefusedByHub(f"--hub {self.url!r} is no WebSocket URL") from exc
             if not party.stop.is_set():

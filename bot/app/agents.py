@@ -34,7 +34,7 @@ async def agents(call: Call, tx: Tx) -> Then | None:
         Text("位置", "vantage"),
         Text("VPC", "VPC"),
         Text("环境", "env"),
-        Text("最近应答", "last seen"),
+        Text("最近应答", "last answer"),
     )
     await call.reply(
         tx,
@@ -46,14 +46,14 @@ async def agents(call: Call, tx: Tx) -> Then | None:
 
 
 def _lacks(known: Sequence[Agent]) -> tuple[Bullets, ...]:
-    """A line for each agent that lacks something, in its own words, which are English."""
-    lines = [f"{a.name}: {'; '.join(a.lacks)}" for a in known if a.lacks and a.state != "lost"]
+    """A line for each thing that an agent lacks, in its own words, which are English."""
+    lines = [f"{a.name}: {sentence}" for a in known if a.state != "lost" for sentence in a.lacks]
     if not lines:
         return ()
     more = len(lines) - MAX_LACKING
     items = [Text(line, line) for line in lines[:MAX_LACKING]]
     if more > 0:
-        items.append(Text(f"还有 {more} 个观测点", f"and {more} more"))
+        items.append(Text(f"还有 {more} 条", f"and {more} more"))
     return (Bullets(items=tuple(items), label=Text("这些观测点有做不到的事", "what some of them cannot do")),)
 
 

@@ -12,6 +12,7 @@ from bot.app import (
     agents,
     helping,
     incident,
+    language,
     note,
     page,
     playbooks,
@@ -49,6 +50,7 @@ VERBS: Mapping[str, UseCase] = {
     "timeline": timeline.timeline,
     "agents": agents.agents,
     "playbooks": playbooks.playbooks,
+    "language": language.language,
     "help": helping.help_,
 }
 """One line for each command."""
@@ -160,7 +162,7 @@ def _case(command: Command) -> UseCase:
 async def _room(parts: Parts, tx: Tx, key: str) -> Room:
     found = await tx.rooms.get(key)
     if found is None:
-        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang)
+        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang, lang_chosen=False)
         await tx.rooms.save(found)
     return found
 

@@ -30,6 +30,7 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/timeline", Text("发生过什么", "what happened")),
     ("/agents", Text("有哪些观测点", "who is looking, from where")),
     ("/playbooks", Text("能诊断哪些服务", "what can be diagnosed")),
+    ("/language en", Text("这个房间说哪种语言（zh 或 en）", "the language of this room (zh or en)")),
 )
 
 

@@ -145,6 +145,7 @@ async def open_here(call: Call, tx: Tx, title: str = "", *, severity: str = "sev
 def summary(call: Call, current: Incident) -> tuple[Block, ...]:
     """How an incident stands, to be pinned."""
     since = call.parts.local(current.opened_at)
+    zone = words.zone(since)
     lasted = words.duration((call.at - current.opened_at).total_seconds())
     acked = (
         Text(f"{current.acked_by} 已接手", f"{current.acked_by} has it")
@@ -157,7 +158,7 @@ def summary(call: Call, current: Incident) -> tuple[Block, ...]:
     }[current.state]
     facts = (
         Text(f"级别 {current.severity}，{state.zh}", f"severity {current.severity}, {state.en}"),
-        Text(f"始于 {since:%H:%M}（已 {lasted.zh}）", f"since {since:%H:%M} ({lasted.en})"),
+        Text(f"始于 {since:%H:%M} {zone}（已 {lasted.zh}）", f"since {since:%H:%M} {zone} ({lasted.en})"),
         Text(f"登记人 {current.opened_by}", f"declared by {current.opened_by}"),
         acked,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import datetime, timedelta
 
+from bot.app import words
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
 from bot.domain.errors import UserError
@@ -25,7 +26,8 @@ async def note(call: Call, tx: Tx) -> Then | None:
     at, text = _when(text, call.parts.local(call.at))
     await call.record(tx, EntryKind.NOTE, Text(text, text), at=at)
     shown = call.parts.local(at)
-    await call.tell(tx, Text(f"已记录（{shown:%H:%M}）：{text}", f"noted ({shown:%H:%M}): {text}"))
+    when = f"{shown:%H:%M} {words.zone(shown)}"
+    await call.tell(tx, Text(f"已记录（{when}）：{text}", f"noted ({when}): {text}"))
     return None
 
 

@@ -41,8 +41,8 @@ class AgentTransport(Protocol):
         """Every agent known since start, lost ones included, in a stable order."""
         ...
 
-    def forget(self, name: str) -> bool:
-        """Drop an agent that is gone for good; False when it is unknown or connected."""
+    def forget(self, name: str) -> Agent | None:
+        """Drop an agent, and hang up on it for good if it is connected. How it was; None when it is unknown."""
         ...
 
     def ask(
@@ -78,6 +78,10 @@ class ChatPlatform(Protocol):
 
     async def create_room(self, title: str, members: Sequence[str]) -> str:
         """Create a room and return its key ("platform:id"). Raises SendFailed."""
+        ...
+
+    def refresh(self, room: str) -> None:
+        """The room speaks another language now; a platform that draws messages itself draws them anew."""
         ...
 
 

@@ -49,7 +49,8 @@ def progress_card(run: Probing, lang: Lang) -> tuple[Block, ...]:
     """While agents work: how many are done, and the table as it fills in."""
     title = _title(run)
     head = Header(text=Text(f"正在测 {title}", f"probing: {title}"), tone="busy", sub=same(run.asked.line()))
-    asking = Text(f"问 {run.total} 个观测点", f"asking {run.total} vantage points")
+    places = words.count(run.total, "个观测点", "vantage point")
+    asking = Text(f"问 {places.zh}", f"asking {places.en}")
     return head, Progress(done=run.done, total=run.total, text=asking), *_tables(run, lang, over=False)
 
 
@@ -89,9 +90,11 @@ def headline(run: Probing, counts: Tally) -> Text:
 
 
 def _where(agents: Sequence[Agent]) -> Text:
+    """The places; of two agents in one place the names too, or it would say "lab vm, lab vm"."""
     if len(agents) > 3:
         return Text(f"{len(agents)} 个观测点", f"{len(agents)} vantage points")
-    return join([place(a) for a in agents])
+    places = [place(a) for a in agents]
+    return join([p if places.count(p) == 1 else p + same(f" ({a.name})") for p, a in zip(places, agents, strict=True)])
 
 
 def place(agent: Agent) -> Text:
@@ -123,9 +126,10 @@ def _tables(run: Probing, lang: Lang, *, over: bool) -> list[Block]:
         return [table]
     rest = [a for a in asked if a not in shown]
     fine = sum(1 for a in rest if a.name in seen and seen[a.name].ok)
+    hidden = words.count(len(rest), "", "more vantage point").en
     more = Text(
         f"另有 {len(rest)} 个观测点没有列出，其中 {fine} 个正常",
-        f"{len(rest)} more vantage points are not shown; {fine} of them see it work",
+        f"{hidden} not shown; it works from {fine}",
     )
     return [table, Paragraph(text=more)]
 
@@ -183,7 +187,7 @@ def _traces(run: Probing, lang: Lang) -> list[Block]:
             Paragraph(
                 text=Text(
                     f"另有 {more} 个观测点的路径没有列出；用 from 指定其中一个",
-                    f"the paths of {more} more are not shown; name one of them with from",
+                    f"paths not shown: {more}; name one of the places with from",
                 )
             )
         )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from bot.app import words
-from bot.domain.failure import FaultOf
+from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Json, Observation
 from bot.domain.text import Lang, Text, join, percent, same
 
@@ -29,6 +29,11 @@ FAULTS: Mapping[FaultOf, Text] = {
     FaultOf.POLICY: Text("观测点策略", "the agent's policy"),
 }
 LONG = 120
+"""Characters of what a target says."""
+LONG_OWN = 400
+"""Characters of an agent's own reason: it ends with what to do about it."""
+LOGIN_ASKED = frozenset({"1045", "28000", "NOAUTH"})
+"""What a healthy database says to a stranger: MySQL 1045, PostgreSQL 28000, Redis NOAUTH."""
 
 
 def measured(seen: Observation) -> bool:
@@ -63,19 +68,29 @@ def said(seen: Observation, lang: Lang) -> str:
     """What failed, why and whose fault it is; then what the kind found out."""
     parts = [*([_trouble(seen)] if not seen.ok or seen.detail.get("failures") else [])]
     facts = FACTS.get(seen.kind, _other)(seen.detail) if measured(seen) else ()
-    return join([*parts, *(f for f in facts if f.en)], zh="；", en="; ").in_(lang)
+    told = parts[0].en if parts else ""
+    return join([*parts, *(f for f in facts if f.en and not told.startswith(f.en))], zh="；", en="; ").in_(lang)
 
 
 def _trouble(seen: Observation) -> Text:
     failures = seen.detail.get("failures") or ({seen.failure.value: 1} if seen.failure else {})
     ranked = sorted(failures.items(), key=lambda f: (-f[1], f[0]))[:3]
-    named = [words.failure(name) + same(f" ×{n}" if n > 1 else "") for name, n in ranked]
+    named = [_failure(name, seen.detail) + same(f" ×{n}" if n > 1 else "") for name, n in ranked]
     text = join(named, zh="、", en=", ")
     if seen.fault_of in (FaultOf.TARGET, FaultOf.RESOLVER):
         whose = FAULTS[seen.fault_of]
         text += Text(f"（{whose.zh}）", f" ({whose.en})")
-    reason = str(seen.detail.get("reason") or _first_reason(seen.detail))
-    return text + same(f": {reason[:LONG]}" if reason else "")
+    reason = str(seen.detail.get("reason") or _first_reason(seen.detail) or _list(seen.detail.get("lacking")))
+    if not reason:
+        return text
+    cut = same(_cut(reason, LONG if measured(seen) else LONG_OWN))
+    return text + Text("：", ": ") + cut
+
+
+def _failure(name: str, detail: Detail) -> Text:
+    """In words; a bad status is told by its number."""
+    status = _text(detail, "status")
+    return same(f"HTTP {status}") if name == Failure.HTTP_STATUS and status else words.failure(name)
 
 
 def _first_reason(detail: Detail) -> str:
@@ -97,17 +112,17 @@ def _http(detail: Detail) -> Sequence[Text]:
     status, address = _text(detail, "status"), _text(detail, "address")
     location = _text(detail, "location")
     answered = same(f"HTTP {status}" if status else "")
-    return answered, same(f"@ {address}" if address else ""), same(f"→ {location[:LONG]}" if location else "")
+    return answered, same(f"@ {address}" if address else ""), same(f"→ {_cut(location)}" if location else "")
 
 
 def _api(detail: Detail) -> Sequence[Text]:
-    return *_http(detail)[:1], same(_text(detail, "code")), same(_text(detail, "message")[:LONG])
+    return *_http(detail)[:1], same(_text(detail, "code")), same(_cut(_text(detail, "message")))
 
 
 def _trace(detail: Detail) -> Sequence[Text]:
     hops = detail.get("hops")
     count = len(hops) if isinstance(hops, list) else 0
-    return (Text(f"{count} 跳", f"{count} hops") if count else same(""),)
+    return (words.count(count, "跳", "hop") if count else same(""),)
 
 
 def _mtu(detail: Detail) -> Sequence[Text]:
@@ -115,7 +130,8 @@ def _mtu(detail: Detail) -> Sequence[Text]:
     least = Text("至少 ", "at least ") if detail.get("capped") else same("")
     found = Text(f"路径 MTU {least.zh}{size} 字节", f"path MTU {least.en}{size} bytes") if size else same("")
     hole = Text("更大的包无声消失", "larger ones vanish without a word") if detail.get("black_hole") else same("")
-    return found, hole, Text(f"由 {by} 报告", f"reported by {by}") if by else same("")
+    told = Text(f"由 {by} 报告", f"reported by {by}") if by else same("")
+    return same(_text(detail, "method")), found, hole, told, same(_list(detail.get("lacking")))
 
 
 def _ping(detail: Detail) -> Sequence[Text]:
@@ -130,8 +146,10 @@ def _database(detail: Detail) -> Sequence[Text]:
     held = Text("", "")
     if is_number(used):
         most = f"/{limit:.0f}" if is_number(limit) else ""
-        held = Text(f"连接 {used:.0f}{most}", f"{used:.0f}{most} connections")
-    return same(_text(detail, "version")), held, same(_text(detail, "role")), same(_text(detail, "code"))
+        held = Text(f"连接 {used:.0f}{most}", f"{used:.0f}{most} connection" + "s" * (used != 1 or bool(most)))
+    code = _text(detail, "code")
+    login = Text(f"需要登录（{code}）", f"asks for a login ({code})") if code in LOGIN_ASKED else same(code)
+    return same(_text(detail, "version")), held, same(_text(detail, "role")), login
 
 
 def _dns_top(detail: Detail) -> Sequence[Text]:
@@ -145,22 +163,22 @@ def _dns_top(detail: Detail) -> Sequence[Text]:
 def _metrics(detail: Detail) -> Sequence[Text]:
     series = detail.get("series_total")
     many = Text(f"{series:.0f} 条序列", f"{series:.0f} series") if is_number(series) else same("")
-    return same(_text(detail, "value")), many, same(_text(detail, "message")[:LONG])
+    return same(_text(detail, "value")), many, same(_cut(_text(detail, "message")))
 
 
 def _logs(detail: Detail) -> Sequence[Text]:
     total, counts = detail.get("total"), detail.get("counts")
-    lines = Text(f"{total:.0f} 行", f"{total:.0f} lines") if is_number(total) else same("")
+    lines = words.count(total, "行", "line") if is_number(total) else same("")
     numbers = {k: n for k, n in counts.items() if is_number(n)} if isinstance(counts, dict) else {}
     top = sorted(numbers.items(), key=lambda c: -c[1])[:3]
-    return lines, same(", ".join(f"{code} ×{n:.0f}" for code, n in top)), same(_text(detail, "message")[:LONG])
+    return lines, same(", ".join(f"{code} ×{n:.0f}" for code, n in top)), same(_cut(_text(detail, "message")))
 
 
 def _changes(detail: Detail) -> Sequence[Text]:
     rows, total = detail.get("changes"), detail.get("total")
     newest = [r for r in rows if isinstance(r, dict)][:2] if isinstance(rows, list) else []
-    many = Text(f"{total:.0f} 次变更", f"{total:.0f} changes") if is_number(total) else same("")
-    return many, *(same(f"{str(row.get('at'))[:16]} {str(row.get('title'))[:60]}") for row in newest)
+    many = words.count(total, "次变更", "change") if is_number(total) else same("")
+    return many, *(same(f"{str(row.get('at'))[:16]} {_cut(str(row.get('title')), 60)}") for row in newest)
 
 
 def _coredns(detail: Detail) -> Sequence[Text]:
@@ -184,27 +202,30 @@ def _clock(detail: Detail) -> Sequence[Text]:
 
 def _status_page(detail: Detail) -> Sequence[Text]:
     rows, count = detail.get("incidents"), detail.get("open")
-    titles = [str(r.get("title"))[:60] for r in rows if isinstance(r, dict)][:2] if isinstance(rows, list) else []
+    titles = [_cut(str(r.get("title")), 60) for r in rows if isinstance(r, dict)][:2] if isinstance(rows, list) else []
     unresolved = Text(f"{count} 起未解决", f"{count} unresolved") if is_number(count) and count else same("")
     said = _text(detail, "description") or _text(detail, "indicator")
-    return same(said[:LONG]), unresolved, *(same(title) for title in titles if count)
+    return same(_cut(said)), unresolved, *(same(title) for title in titles if count)
 
 
 def _other(detail: Detail) -> Sequence[Text]:
     """Whatever is short and not shown elsewhere."""
     hidden = {"tries", "ok", "low", "high", "failures", "each", "reason", "address", "port", "malformed"}
     plain = [(k, v) for k, v in detail.items() if k not in hidden and isinstance(v, (str, int, float)) and v != ""]
-    return [same(f"{key} {str(value)[:60]}") for key, value in plain[:4]]
+    return [same(f"{key} {_cut(str(value), 60)}") for key, value in plain[:4]]
 
 
 def _expiry(detail: Detail) -> Text:
     certificate = detail.get("certificate")
     if not isinstance(certificate, dict) or not certificate.get("not_after"):
         return same("")
-    day, left = str(certificate["not_after"])[:10], certificate.get("days_left")
+    moment = str(certificate["not_after"])[:16].replace("T", " ") + " UTC"
+    left = certificate.get("days_left")
+    until = Text(f"证书到 {moment}", f"certificate until {moment}")
     if not is_number(left):
-        return Text(f"证书到 {day}", f"certificate until {day}")
-    return Text(f"证书到 {day}（{left:.0f} 天）", f"certificate until {day} ({left:.0f} days)")
+        return until
+    days = words.count(left, "天", "day")
+    return until + Text(f"（{days.zh}）", f" ({days.en})")
 
 
 FACTS: Mapping[str, Callable[[Detail], Sequence[Text]]] = {
@@ -236,7 +257,12 @@ def short_ms(value: Any) -> str:
     return f"{value:.0f}" if size >= 10 else f"{value:.1f}" if size >= 1 else f"{value:.2f}"
 
 
-def is_number(value: Any) -> bool:
+def _cut(text: str, most: int = LONG) -> str:
+    """What does not fit ends in an ellipsis, so that nobody takes it for the whole."""
+    return text if len(text) <= most else text[: most - 1].rstrip() + "…"
+
+
+def is_number(value: Any) -> TypeGuard[float]:
     """Whether a value that an agent sent can be reckoned with."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 

@@ -12,6 +12,7 @@ from bot.app import probe, probe_interrupted, related
 from bot.app.admit import Gate
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
+from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
 from bot.app.ports import Tx
@@ -52,9 +53,10 @@ class Service:
         self._parts.jobs.start(close_interrupted(self._parts, began=began), key="close-interrupted")
         self._parts.jobs.start(probe_interrupted.close_interrupted(self._parts, began=began), key="close-probes")
         async with self._parts.store.begin() as tx:
-            if await tx.rooms.get(MAIN_ROOM) is None:
-                title = {"zh": "故障群", "en": "incidents"}[self._parts.lang]
-                await tx.rooms.save(Room(key=MAIN_ROOM, title=title, lang=self._parts.lang))
+            room = await tx.rooms.get(MAIN_ROOM)
+            if room is None:
+                room = Room(key=MAIN_ROOM, title=MAIN_TITLE.in_(self._parts.lang), lang_chosen=False)
+            await tx.rooms.save(spoken(room, room.lang if room.lang_chosen else self._parts.lang))
         await resume(self._parts)
 
     async def rooms(self) -> Sequence[Room]:
@@ -97,17 +99,24 @@ class Service:
         token, invitation = await self._gate.invite(name, ttl_s=ttl_s, by=user)
         return {"token": token, "name": invitation.name, "expires_at": invitation.expires_at.isoformat()}
 
-    async def forget_agent(self, name: str) -> bool:
-        """Take an agent's key away and, if it is not connected, its place in the matrix; False if it is unknown."""
+    async def forget_agent(self, name: str) -> dict[str, Any] | None:
+        """Take an agent's key and its place in the matrix away, and hang up on it if it is connected.
+
+        {"name", "disconnected"}; None if it is unknown.
+        """
+        # The key first: one that is hung up on dials again at once.
         known = await self._gate.forget(name)
-        return self._parts.agents.forget(name) or known
+        was = self._parts.agents.forget(name)
+        if was is None and not known:
+            return None
+        return {"name": name, "disconnected": was is not None and was.state != "lost"}
 
     async def set_language(self, room: str, lang: Lang) -> None:
         """Speak this language in the room from now on."""
         async with self._parts.store.begin() as tx:
             found = await tx.rooms.get(room)
             if found is not None:
-                await tx.rooms.save(replace(found, lang=lang))
+                await tx.rooms.save(replace(spoken(found, lang), lang_chosen=True))
 
     async def diag(
         self, *, playbook: str = "", yaml: str = "", options: Mapping[str, str] | None = None, room: str, user: str
@@ -153,7 +162,7 @@ class Service:
         parts, room = self._parts, command.room
         place = await tx.rooms.get(room)
         if place is None:
-            place = Room(key=room, title=room.partition(":")[2] or room, lang=parts.lang)
+            place = Room(key=room, title=room.partition(":")[2] or room, lang=parts.lang, lang_chosen=False)
             await tx.rooms.save(place)
         typed = Header(text=same(f"/{command.raw}"), tone="info")
         await say(parts, tx, Message(key=parts.new_id("msg"), room=room, blocks=(typed,), author=command.user))

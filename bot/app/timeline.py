@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bot.app import words
 from bot.app.parts import Call, Parts, Then
 from bot.app.ports import Tx
 from bot.domain.command import unknown
@@ -31,7 +32,9 @@ async def timeline(call: Call, tx: Tx) -> Then | None:
     shown = entries[-SHOWN:]
     if len(entries) > SHOWN:
         title += Text(f"（最近 {SHOWN} 条，共 {len(entries)} 条）", f" (last {SHOWN} of {len(entries)})")
-    await call.reply(tx, Header(text=title), Bullets(items=tuple(lines(call.parts, shown))))
+    zone = words.zone(call.parts.local(shown[-1].at))
+    times = Text(f"时间为 {zone}", f"times in {zone}")
+    await call.reply(tx, Header(text=title, sub=times), Bullets(items=tuple(lines(call.parts, shown))))
     return None
 
 

@@ -28,7 +28,8 @@ async def vendor(call: Call, tx: Tx) -> Then | None:
             Text("还没有证据可发；先 /diag", "there is no evidence to send yet; /diag first"),
         )
     key = parts.vendors.get(name, f"{call.room.platform}:vendor-{name}")
-    room = await tx.rooms.get(key) or Room(key=key, title=f"{name} support", lang=call.room.lang)
+    fresh = Room(key=key, title=f"{name} support", lang=call.room.lang, lang_chosen=call.room.lang_chosen)
+    room = await tx.rooms.get(key) or fresh
     await tx.rooms.save(room)
     pack = Message(key=f"pack-{run.id}", room=key, blocks=evidence_pack(run, run.document))
     await say(parts, tx, pack, incident=call.room.incident)

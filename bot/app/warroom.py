@@ -56,7 +56,7 @@ async def _create(call: Call, incident: Incident) -> None:
             )
         return
     async with parts.store.begin() as tx:
-        room = Room(key=key, title=title, lang=call.room.lang, incident=incident.id)
+        room = Room(key=key, title=title, lang=call.room.lang, incident=incident.id, lang_chosen=call.room.lang_chosen)
         await tx.rooms.save(room)
         current = await tx.incidents.get(incident.id) or incident
         await tx.incidents.save(replace(current, room=key))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from bot.domain.failure import Failure
 from bot.domain.text import Text, same
 
@@ -68,6 +70,19 @@ def failure(name: str) -> Text:
 def vantage(name: str) -> Text:
     """A vantage point's kind."""
     return _VANTAGES.get(name, same(name))
+
+
+def count(number: float, zh: str, en: str) -> Text:
+    """As "1 hop" or "3 hops"; Chinese has no plural."""
+    return Text(f"{number:.0f} {zh}", f"{number:.0f} {en}" + "s" * (f"{number:.0f}" not in ("1", "-1")))
+
+
+def zone(at: datetime) -> str:
+    """The zone of a local time as "UTC+8", for a reader whose own clock may be another."""
+    offset = at.utcoffset()
+    minutes = round(offset.total_seconds() / 60) if offset is not None else 0
+    hours, rest = divmod(abs(minutes), 60)
+    return "UTC" + (f"{'-' if minutes < 0 else '+'}{hours}" + (f":{rest:02d}" if rest else "") if minutes else "")
 
 
 def duration(seconds: float) -> Text:

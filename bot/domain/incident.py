@@ -26,6 +26,8 @@ class Room:
     title: str
     lang: Lang = "zh"
     incident: str | None = None
+    lang_chosen: bool = True
+    """False where nobody chose a language: the configuration's is spoken, also after that has changed."""
 
     @property
     def platform(self) -> str:

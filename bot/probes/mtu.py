@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from bot.domain.failure import Failure, Phase
+from bot.domain.failure import Failure, FaultOf, Phase
 from bot.domain.probe import Json, Outcome
 from bot.probes.base import BadParams, Probe, ProbeContext, failed
 from bot.probes.classify import CAUGHT, classify
@@ -30,6 +30,7 @@ class Plan:
 
     place: Place
     port: int
+    port_given: bool
     method: str
     low: int
     high: int
@@ -42,13 +43,15 @@ def prepare(params: Mapping[str, Json]) -> Probe:
     timings_ms: dns (by name only), rtt. detail: path_mtu (the largest that was seen to pass), local_mtu (echoes only),
     low_bytes, high_bytes, capped (path_mtu is `high`: larger ones were not tried), black_hole (null where nothing can
     be said), reported_by (the router that said "too big"), method (icmp, icmp_raw, tcp), tries (packets, or TCP
-    connections), lacking, reason.
+    connections), lacking, reason. Without leave to send echoes, a port that nobody named and that does not answer is
+    `not_permitted`: it says nothing of the target.
     """
     read = Reader(params)
     largest = MAX_PAYLOAD + 28
     wanted = Plan(
         place=read.place(),
         port=read.port(default=443),
+        port_given=read.given("port"),
         method=read.choice("method", ("auto", "icmp", "tcp"), "auto"),
         low=read.integer("low", LEAST_V4, low=128, high=largest),
         high=read.integer("high", USUAL, low=128, high=largest),
@@ -68,24 +71,35 @@ async def _measure(address: str, wanted: Plan, ctx: ProbeContext) -> Outcome:
     low = max(wanted.low, LEAST_V6) if ":" in address else wanted.low
     bounds = Bounds(low=min(low, wanted.high - 1), high=wanted.high)
     shown: dict[str, Json] = {"address": address, "low_bytes": bounds.low, "high_bytes": bounds.high}
-    found: Found | None = None
+    found, lacking = None, ""
     if wanted.method != "tcp":
         may = leave(address, ctx)
         if may.lacking:
-            shown["lacking"] = list(may.lacking)
+            shown["lacking"], lacking = list(may.lacking), "; ".join(may.lacking)
         if may.method is not None:
             found = await _by_echo(address, may.method, bounds, ctx, wanted.timeout_s)
             shown["method"] = may.method
         elif wanted.method == "icmp":
-            return failed(Failure.NOT_PERMITTED, reason="; ".join(may.lacking), **shown)
+            return failed(Failure.NOT_PERMITTED, reason=lacking, **shown)
     if found is None or (found.failure is Failure.PING_TIMEOUT and wanted.method == "auto"):
         shown |= {"method": "tcp", "port": wanted.port}
         by_tcp = await mtu_tcp.search(address, wanted.port, bounds, ctx, wanted.timeout_s)
-        if found and by_tcp.failure in _UNANSWERED:
-            both = f"{found.reason}; tcp: {by_tcp.failure}"
-            by_tcp = replace(by_tcp, failure=Failure.PING_TIMEOUT, reason=both)
+        if by_tcp.failure in _UNANSWERED:
+            by_tcp = _silent(by_tcp, found, wanted, lacking)
         found = replace(by_tcp, tries=by_tcp.tries + (found.tries if found else 0))
     return _outcome(found, shown)
+
+
+def _silent(by_tcp: Found, by_echo: Found | None, wanted: Plan, lacking: str) -> Found:
+    """No answer by TCP either, seen together with why there was none by echoes."""
+    if by_echo is not None:
+        both = f"{by_echo.reason}; tcp: {by_tcp.failure}"
+        return replace(by_tcp, failure=Failure.PING_TIMEOUT, reason=both)
+    if lacking and not wanted.port_given:
+        # Nobody said that the target listens there: it is us who could not measure.
+        why = f"{lacking}; tcp at port {wanted.port}: {by_tcp.failure}"
+        return replace(by_tcp, failure=Failure.NOT_PERMITTED, fault=FaultOf.AGENT, reason=why)
+    return by_tcp
 
 
 async def _by_echo(address: str, method: str, bounds: Bounds, ctx: ProbeContext, timeout_s: float) -> Found:

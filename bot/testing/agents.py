@@ -35,11 +35,11 @@ class ScriptedAgents:
         """The agents given at the start."""
         return self._agents
 
-    def forget(self, name: str) -> bool:
-        """Drop a lost agent."""
-        left = tuple(a for a in self._agents if a.name != name or a.state != "lost")
-        dropped, self._agents = len(left) < len(self._agents), left
-        return dropped
+    def forget(self, name: str) -> Agent | None:
+        """Drop an agent."""
+        was = next((a for a in self._agents if a.name == name), None)
+        self._agents = tuple(a for a in self._agents if a.name != name)
+        return was
 
     async def ask(
         self, requests: Sequence[ProbeRequest], *, deadline_s: float, late_s: float = 0.0

@@ -36,6 +36,7 @@ class FakeChat:
         self.down_rooms: set[str] = set()
         self.gate = asyncio.Event()
         self.gate.set()
+        self.refreshed: list[str] = []
         self.attempts = 0
         self._next: list[SendFailed] = []
 
@@ -62,6 +63,10 @@ class FakeChat:
         key = f"{self.platform}:room-{len(self.rooms) + 1}"
         self.rooms.append((key, title, tuple(members)))
         return key
+
+    def refresh(self, room: str) -> None:
+        """Record that the room is to be drawn anew."""
+        self.refreshed.append(room)
 
     def shown(self, room: str) -> list[Message]:
         """What a person in the room sees now: one message for each reference, the latest edit of it."""

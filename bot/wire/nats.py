@@ -109,6 +109,18 @@ def server(url: str, what: str) -> Server:
     return Server(scheme=parts.scheme, host=parts.hostname, port=port or 4222)
 
 
+def insist_on_tls(info: dict[str, Any]) -> None:
+    """Make a client turn to TLS on the INFO of a server at tls://. Raises ConnectionError where there is none.
+
+    INFO comes in the clear, so whoever is on the way may have written it, and the client would go by it: without
+    "tls_required" it sends its password as it stands, also to a server that only offers TLS ("tls_available").
+    https://docs.nats.io/reference/reference-protocols/nats-protocol#info
+    """
+    if not (info.get("tls_required") or info.get("tls_available")):
+        raise ConnectionError("it offers no TLS, and the URL says tls://; nothing was sent")
+    info["tls_required"] = True
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NatsLogin:
     """How to log in to NATS: a credentials file, user and password, a token, or nothing."""

@@ -347,12 +347,31 @@ async def test_agents_of_an_earlier_run_are_lost_until_they_come_back_and_can_be
         async with puppet(url):
             await until(lambda: state_of(the_hub) == "ready")
             assert len(changes) == 2
-            assert not the_hub.forget("sh-vm")
-            assert the_hub.forget("gone")
-            assert not the_hub.forget("gone")
+            assert the_hub.forget("gone") == who("gone", state="lost")
+            assert the_hub.forget("gone") is None
         await until(lambda: state_of(the_hub) == "lost")
     assert [a.name for a in the_hub.agents()] == ["sh-vm"]
     assert len(changes) == 4
+
+
+async def test_an_agent_that_is_forgotten_while_it_is_connected_is_hung_up_on_for_good(
+    the_hub: AgentDesk, url: str
+) -> None:
+    async with puppet(url) as agent:
+        asking = Asking(the_hub, request(), deadline_s=30)
+        await agent.job()
+        was = the_hub.forget("sh-vm")
+        assert was is not None
+        assert was.state == "ready"
+        assert the_hub.agents() == []
+        assert (await asyncio.wait_for(asking.one(), 1)).failure is Failure.AGENT_LOST
+        told = agent.session.open(str(await agent.socket.recv()))
+        assert isinstance(told, Refused)
+        assert told.final
+        assert "this agent was forgotten here" in told.reason
+        assert await hung_up(agent.socket) == POLICY_CLOSED
+    async with puppet(url, signer=Signer()):
+        await until(lambda: state_of(the_hub) == "ready")
 
 
 async def test_columns_keep_their_order_by_region_and_vpc_with_the_outside_last(the_hub: AgentDesk, url: str) -> None:

@@ -8,7 +8,8 @@ import logging
 import socket
 import ssl
 import time
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Agent
 from bot.lab.pki import Authority
 from bot.testing import TokenDoor
-from bot.wire.frames import MAX_FRAME
+from bot.wire.frames import MAX_FRAME, Status
 from bot.wire.nats import NatsLogin, Subjects, server
 from bot.wire.signing import Signer
 from tests.wire.on_nats import HOST, OwnServer, nats_puppet, on_nats, own_place, own_server, stranger
@@ -197,6 +198,25 @@ async def test_of_two_processes_with_one_name_and_key_the_older_gives_way_for_go
                 await asyncio.wait_for(older, 10)
             await until(lambda: ready(the_hub))
             assert await works(the_hub)
+
+
+async def test_an_agent_that_is_forgotten_ends_and_one_that_does_not_is_not_listened_to(
+    tmp_path: Path, place: NatsAddress
+) -> None:
+    the_hub = hub()
+    async with on_nats(the_hub, place) as there:
+        honest = asyncio.create_task(make_client(carrier(place), tmp_path).run())
+        await until(lambda: ready(the_hub))
+        assert the_hub.forget("sh-vm") is not None
+        with pytest.raises(RefusedByHub, match="was forgotten here"):
+            await asyncio.wait_for(honest, 10)
+        async with nats_puppet(place) as deaf:
+            await until(lambda: ready(the_hub))
+            assert the_hub.forget("sh-vm") is not None
+            for _ in range(3):
+                await deaf.say(Status(state="ready"))
+            await until(lambda: not there._links)
+            assert the_hub.agents() == []
 
 
 async def test_two_installations_on_one_nats_do_not_see_each_other(tmp_path: Path) -> None:
@@ -450,3 +470,56 @@ async def test_an_agent_that_is_stopped_while_it_dials_stops_at_once(tmp_path: P
                 began = time.monotonic()
             assert time.monotonic() - began < 1
             deaf.close()
+
+
+@pytest.mark.parametrize("side", ["hub", "agent"])
+@pytest.mark.parametrize("info", ['{"auth_required": true}', '{"tls_available": true}', '{"tls_required": true}'])
+async def test_to_a_server_at_tls_that_speaks_in_the_clear_no_login_is_sent(
+    tmp_path: Path, side: str, info: str, quick: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with false_server(info) as (url, heard):
+        place = NatsAddress(
+            server=server(url.replace("nats:", "tls:"), "url"),
+            login=NatsLogin(user="warroom", password="canary-nats-1"),
+            tls=ssl.create_default_context(),
+        )
+        work = hub_side.NatsHub(hub(), place) if side == "hub" else make_client(carrier(place), tmp_path)
+        task = asyncio.create_task(work.run())
+        await until(lambda: place.server.url in caplog.text)
+        task.cancel()
+        await asyncio.wait([task], timeout=5)
+        said = b"".join(heard)
+        assert b"CONNECT" not in said
+        assert b"canary" not in said
+        assert ("offers no TLS" in caplog.text) == ("tls" not in info)
+
+
+async def test_a_connection_that_breaks_as_soon_as_it_stands_is_dialled_anew(tmp_path: Path, quick: None) -> None:
+    async with false_server("{}", pongs=True) as (url, heard):
+        client = make_client(NatsCarrier(server=server(url, "url")), tmp_path)
+        work = asyncio.create_task(client.run())
+        await until(lambda: b"".join(heard).count(b"CONNECT") >= 3 or work.done())
+        assert not work.done(), work.exception()
+        client.stop.set()
+        await asyncio.wait_for(work, 5)
+
+
+@asynccontextmanager
+async def false_server(info: str, *, pongs: bool = False) -> AsyncIterator[tuple[str, list[bytes]]]:
+    """One that says this INFO, hears what comes, and closes; the URL, and what it has heard."""
+    heard: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(f"INFO {info}\r\n".encode())
+        with contextlib.suppress(TimeoutError, OSError):
+            async with asyncio.timeout(1):
+                while text := await reader.read(4096):
+                    heard.append(text)
+                    if b"PING" in text:
+                        break
+            if pongs:
+                writer.write(b"PONG\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(serve, HOST, 0) as listening:
+        yield f"nats://{HOST}:{listening.sockets[0].getsockname()[1]}", heard

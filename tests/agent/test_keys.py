@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.agent.keys import default_folder, own_key
+from bot.domain.errors import ConfigError
 
 
 def test_an_agent_keeps_its_key_in_a_file_only_it_can_read(tmp_path: Path) -> None:
@@ -47,6 +48,17 @@ def test_where_no_file_can_be_kept_the_agent_still_has_a_key(tmp_path: Path, cap
     (tmp_path / "agent-sh-pod.key").mkdir()
     assert own_key("sh-pod", tmp_path).public
     assert [r.levelno for r in caplog.records] == [logging.WARNING] * 2
+
+
+def test_with_a_single_use_token_a_key_that_cannot_be_kept_is_not_used(tmp_path: Path) -> None:
+    kept = own_key("sh-vm", tmp_path / "state", once=True)
+    assert own_key("sh-vm", tmp_path / "state", once=True).public == kept.public
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "agent-sh-pod.key").mkdir()
+    (tmp_path / "agent-bj-vm.key").write_bytes(b"short")
+    for name, folder in (("sh-vm", tmp_path / "file"), ("sh-pod", tmp_path), ("bj-vm", tmp_path)):
+        with pytest.raises(ConfigError, match=r"used up by a key that is lost.*Give --state a folder"):
+            own_key(name, folder, once=True)
 
 
 def test_the_folder_follows_the_desktop_specification(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

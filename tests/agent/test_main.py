@@ -126,6 +126,20 @@ async def test_wrong_use_ends_the_process_with_status_2_and_one_line(
     assert len(said.splitlines()) == 1
 
 
+async def test_a_single_use_token_is_not_used_up_where_the_key_cannot_be_kept(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    the_hub = hub()
+    async with (
+        served(the_hub) as url,
+        agent_process(url, tmp_path, WARROOM_AGENT_TOKEN="wre2.0123456789ab.canary-secret") as agent,
+    ):
+        status, said = await agent.ends()
+    assert status == 2
+    assert "Give --state a folder that this user may write" in said
+    assert "canary" not in said
+    assert the_hub.agents() == []
+
+
 # --- a life ------------------------------------------------------------------------------------------------------
 
 

@@ -184,7 +184,8 @@ def test_a_key_may_come_from_files_and_half_a_key_is_an_error(tmp_path: Path) ->
     ("text", "key"),
     [
         ("alow: []\n", "alow: unknown key"),
-        ("allow: [{network: 127.0.0.1/8}]\n", "allow[0].network"),
+        ("allow: [{network: 127.0.0.1/8}]\n", "'127.0.0.1/8' has host bits; did you mean '127.0.0.0/8'?"),
+        ("allow: [{network: loopback}]\n", "allow[0].network: must be a CIDR network"),
         ("allow: [{ports: any}]\n", "allow[0].network"),
         (
             "allow: [{network: 10.0.0.0/8, ports: any, kinds: any}, {network: 10.0.0.0/8, ports: [http]}]\n",

@@ -118,13 +118,68 @@ async def test_each_kind_shows_its_own_facts(tmp_path: Path) -> None:
             await night.types(f"/probe {line} from office")
         shown = night.shows()
         assert (
-            "✓   dns 2.0 · tcp 3.1 · tls 12 · first 20 · total 40  TLSv1.3; certificate until 2026-12-01 (8 days)"
-            in shown
+            "✓   dns 2.0 · tcp 3.1 · tls 12 · first 20 · total 40  TLSv1.3; certificate until 2026-12-01 00:00 UTC "
+            "(8 days)" in shown
         )
         assert "HTTP 302; @ 203.0.113.7; → https://b.test/" in shown
         assert "5/5" in shown
         assert "icmp; 1.2–30 ms" in shown
         assert "HTTP 200; AuthFailure.TokenFailure; bad token" in shown
+
+
+async def told(folder: Path, line: str, *outcomes: Outcome) -> str:
+    """What a /probe shows whose agents, in turn, see these outcomes."""
+    left = list(outcomes)
+    async with a_night(folder) as night:
+        answers(night, lambda _: left.pop(0) if len(left) > 1 else left[0])
+        await night.types(line)
+        return night.shows()
+
+
+async def test_a_bad_status_is_told_by_its_number_and_only_once(tmp_path: Path) -> None:
+    seen = failed(Failure.HTTP_STATUS, status=404, address="203.0.113.7")
+    shown = await told(tmp_path, "/probe http https://a.test from office", seen)
+    assert "HTTP 404 (target); @ 203.0.113.7" in shown
+    assert shown.count("HTTP 404") == 1
+
+
+async def test_what_does_not_fit_ends_in_an_ellipsis_and_the_agents_own_reasons_have_more_room(tmp_path: Path) -> None:
+    own = failed(Failure.POLICY_DENIED, reason="because " * 20 + "add an allow rule")
+    shown = await told(tmp_path, "/probe ping 203.0.113.7 from office", own)
+    assert "because add an allow rule" in shown
+    theirs = failed(Failure.TLS_FAILED, reason="x" * 200)
+    (tmp_path / "again").mkdir()
+    shown = await told(tmp_path / "again", "/probe tls 203.0.113.7 from office", theirs)
+    assert "TLS failure (target): " + "x" * 119 + "…" in shown
+
+
+@pytest.mark.parametrize(("code", "says"), [("28000", "asks for a login (28000)"), ("25006", "25006")])
+async def test_a_database_that_asks_for_a_login_says_so_in_words(tmp_path: Path, code: str, says: str) -> None:
+    seen = Outcome(ok=True, detail={"code": code})
+    shown = await told(tmp_path, "/probe postgres 203.0.113.7 from office", seen)
+    assert shown.splitlines()[3].endswith(says)
+    assert ("login" in shown) == (code == "28000")
+
+
+async def test_what_there_is_one_of_has_no_plural(tmp_path: Path) -> None:
+    certificate = {"not_after": "2026-12-01T23:59:00+00:00", "days_left": 1}
+    seen = Outcome(ok=True, detail={"certificate": certificate})
+    shown = await told(tmp_path, "/probe tls 203.0.113.7 from office", seen)
+    assert "certificate until 2026-12-01 23:59 UTC (1 day)" in shown
+
+
+async def test_of_two_agents_in_one_place_the_headline_names_the_agents(tmp_path: Path) -> None:
+    twins = [Agent(name=name, region="lab", vantage="vm") for name in ("vm-a", "vm-b")]
+    async with a_night(tmp_path, who=twins) as night:
+        answers(night, lambda _: Outcome(ok=True))
+        await night.types("/probe tcp 203.0.113.7:443")
+        assert "works from lab vm (vm-a), lab vm (vm-b)" in night.shows()
+
+
+async def test_mtu_says_by_which_method_and_what_was_lacking(tmp_path: Path) -> None:
+    seen = Outcome(ok=True, detail={"method": "tcp", "path_mtu": 1500, "lacking": ["CAP_NET_RAW is missing"]})
+    shown = await told(tmp_path, "/probe mtu 203.0.113.7 from office", seen)
+    assert "tcp; path MTU 1500 bytes; CAP_NET_RAW is missing" in shown
 
 
 async def test_progress_is_one_message_that_becomes_the_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,7 +228,7 @@ async def test_a_hundred_agents_are_a_table_a_phone_can_show(tmp_path: Path) -> 
         assert "fails from east pod, works from 99 others" in shown
         assert len(rows(shown, "east pod (p")) == MAX_ROWS
         assert rows(shown, "east pod (p99)")
-        assert "70 more vantage points are not shown; 70 of them see it work" in shown
+        assert "70 more vantage points not shown; it works from 70" in shown
         await night.types("/probe http a.test")
         assert "one of each place was asked; from all asks the other 80 too" in night.shows()
 
@@ -205,7 +260,7 @@ async def test_a_trace_shows_the_hops_of_those_who_did_not_arrive_first(
         assert shown.index("east vm: east-vm") < shown.index("east pod: east-pod")
         assert "2    *                             100%" in shown
         assert "3    203.0.113.1 admin prohibited  33%   14" in shown
-        assert "the paths of 2 more are not shown" in shown
+        assert "paths not shown: 2;" in shown
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_the_night_from_the_first_command_to_the_recovery(demo: Demo, browser: B
     expect(page.get_by_text(re.compile("lin 接手了 INC-1")).first).to_be_visible(timeout=8000)
 
     types(page, "/note 23:40 COS 也不可用")
-    expect(page.get_by_text("已记录（23:40）").first).to_be_visible(timeout=5000)
+    expect(page.get_by_text("已记录（23:40 UTC+8）").first).to_be_visible(timeout=5000)
 
     types(page, "/watch")
     expect(page.get_by_text(re.compile("第 1 轮")).first).to_be_visible(timeout=20000)

@@ -104,6 +104,21 @@ def test_with_no_socket_for_echoes_tcp_answers_and_what_is_lacking_is_said(path:
     assert seen.detail["lacking"][1:] == ["CAP_NET_RAW missing"]
 
 
+@pytest.mark.parametrize("rule", ["", "drop"])
+def test_where_echoes_are_not_permitted_a_silent_port_nobody_named_is_not_the_targets_fault(
+    path: Chain, rule: str
+) -> None:
+    path.client.sysctl(net__ipv4__ping_group_range="1 0")
+    if rule:
+        path.server.filter(rule, hook="input")
+    seen = mtu(path)
+    tcp = "tcp_timeout" if rule else "tcp_refused"
+    assert (seen.failure, seen.fault_of, seen.detail["path_mtu"]) == (Failure.NOT_PERMITTED, FaultOf.AGENT, None)
+    assert seen.detail["reason"].endswith(f"CAP_NET_RAW missing; tcp at port 443: {tcp}")
+    asked = mtu(path, port=443)
+    assert (asked.failure, asked.fault_of) == (Failure(tcp), FaultOf.TARGET)
+
+
 def test_echoes_alone_need_a_permission_that_is_named(path: Chain) -> None:
     path.client.sysctl(net__ipv4__ping_group_range="1 0")
     seen = mtu(path, method="icmp")

@@ -29,6 +29,8 @@ KNOCKING = 512
 """Connections that may be introducing themselves at once; for one more, the one silent longest is given up."""
 NOT_LET_IN = 100
 """Warnings a minute about those who are not let in, whoever they are."""
+FORGOTTEN = "this agent was forgotten here; it needs a new token of `warroom agent enroll`"
+REPLACED = "another process with this --name and key has connected; give each agent its own --name"
 BREATH = 32
 """Jobs issued in one go; then the first of them may leave."""
 
@@ -62,12 +64,16 @@ class AgentDesk:
             {**self._agents, **here}.values(), key=lambda a: (a.vantage == "outside", a.region, a.vpc, a.name)
         )
 
-    def forget(self, name: str) -> bool:
-        """Drop an agent that is gone for good; False when it is unknown or connected."""
-        if name in self._seats or self._agents.pop(name, None) is None:
-            return False
-        self._on_change()
-        return True
+    def forget(self, name: str) -> Agent | None:
+        """See `bot.app.ports.AgentTransport.forget`."""
+        seat = self._seats.get(name)
+        was = self._agents.get(name) if seat is None else seat.agent
+        if seat is not None:
+            self._drop(seat, "it was forgotten")
+            self._hang_up(seat, FORGOTTEN, final=True)
+        if self._agents.pop(name, None) is not None:
+            self._on_change()
+        return was
 
     async def ask(
         self, requests: Sequence[ProbeRequest], *, deadline_s: float, late_s: float = 0.0
@@ -168,7 +174,7 @@ class AgentDesk:
         old = self._seats.get(name)
         if old is not None:
             self._drop(old, "the agent connected again")
-            self._hang_up(old, hello)
+            self._give_way(old, hello)
         # The name is taken before the next await, so that of two who want it at once one is refused.
         self._seats[name] = seat
         seat.post(welcome)
@@ -193,14 +199,17 @@ class AgentDesk:
             log.info("agent %s lost: %s", name, why)
             self._note(replace(seat.agent, state="lost", last_seen=datetime.now(UTC)))
 
-    def _hang_up(self, seat: Seat, by: Hello) -> None:
-        """Close a dropped link, lest its agent believes itself connected; for good only to give way to another process.
+    def _give_way(self, seat: Seat, by: Hello) -> None:
+        """Hang up on a seat that was taken; for good only if another process took it.
 
         Anybody on a NATS can have one process introduce itself twice, and must not be able to end it by that.
         """
         another = seat.hello.process != by.process
-        reason = "another process with this --name and key has connected; give each agent its own --name"
-        task = asyncio.create_task(seat.hang_up(reason if another else "this agent has connected again", final=another))
+        self._hang_up(seat, REPLACED if another else "this agent has connected again", final=another)
+
+    def _hang_up(self, seat: Seat, reason: str, *, final: bool) -> None:
+        """Close a dropped link, lest its agent believes itself connected."""
+        task = asyncio.create_task(seat.hang_up(reason, final=final))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -9,6 +9,7 @@ import secrets
 import ssl
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -17,7 +18,7 @@ from nats.errors import Error as NatsError
 from bot.adapters.agents.desk import AgentDesk
 from bot.adapters.agents.link import LinkBroken
 from bot.wire.complaints import Complaints
-from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subjects, text_of
+from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subjects, insist_on_tls, text_of
 
 log = logging.getLogger("warroom.hub")
 
@@ -35,6 +36,15 @@ class NatsAddress:
     login: NatsLogin = field(default_factory=NatsLogin)
     subjects: Subjects = field(default_factory=Subjects)
     tls: ssl.SSLContext | None = None
+
+
+class _TlsClient(Client):
+    """Says nothing, and no password, to a server without TLS."""
+
+    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if initial_connection:
+            insist_on_tls(info)
+        await super()._process_info(info, initial_connection)
 
 
 class NatsHub:
@@ -74,7 +84,7 @@ class NatsHub:
         It would wait for ever for the end of a connection whose TLS handshake failed.
         """
         address = self._address
-        client = Client()
+        client = _TlsClient() if address.server.scheme == "tls" else Client()
         dialling = True
 
         async def failed(exc: Exception) -> None:
@@ -168,6 +178,7 @@ class _Link:
         self._agent = agent
         self._ours = ours
         self._in: asyncio.Queue[bytes] = asyncio.Queue(INBOX)
+        self._over = False
 
     @property
     def where(self) -> str:
@@ -185,6 +196,8 @@ class _Link:
             raise LinkBroken(f"NATS: {str(exc) or type(exc).__name__}") from exc
 
     async def receive(self) -> str:
+        if self._over:
+            raise LinkBroken("closed")
         try:
             async with asyncio.timeout(SILENT_S):
                 data = await self._in.get()
@@ -195,5 +208,8 @@ class _Link:
         return text_of(data)
 
     async def close(self, code: int) -> None:
+        """Tell the agent, and end our own reading: one that goes on talking is not listened to."""
+        self._over = True
+        self.feed(b"")
         with contextlib.suppress(NatsError, OSError):
             await self._client.publish(self._agent, b"", reply=self._ours)

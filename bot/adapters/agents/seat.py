@@ -55,6 +55,7 @@ class Seat:
         self._out: dict[str, _Out] = {}
         self._outgoing: deque[str] = deque()
         self._waiter: asyncio.Future[None] | None = None
+        self._abandoned = False
 
     @property
     def agent(self) -> Agent:
@@ -103,7 +104,8 @@ class Seat:
             self._out.pop(key).timer.cancel()
 
     def abandon(self, why: str) -> None:
-        """The agent is gone, and every job that is out with it."""
+        """The agent is gone, and every job that is out with it; whatever it still says changes nothing."""
+        self._abandoned = True
         for out in self._out.values():
             out.timer.cancel()
             out.question.answer(out.index, failed(out.job.request, self.agent, Failure.AGENT_LOST, why))
@@ -162,7 +164,8 @@ class Seat:
             state = "draining" if frame.state == "draining" else "ready"
             self._heard = (_now(), frame.lag_ms, frame.clock_ms)
             self._agent = replace(self.agent, state=state, lacks=frame.lacks or self._agent.lacks)
-            self._changed(self._agent)
+            if not self._abandoned:
+                self._changed(self._agent)
         elif not isinstance(frame, Beat):
             raise FrameError(f"unexpected {type(frame).__name__.lower()} frame")
 

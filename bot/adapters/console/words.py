@@ -86,7 +86,7 @@ WORDS: dict[str, Text] = {
     "vpc": Text("VPC", "VPC"),
     "cluster": Text("集群", "Cluster"),
     "version": Text("版本", "Version"),
-    "last_seen": Text("最近一次", "Last seen"),
+    "last_seen": Text("最近应答", "Last answer"),
     "lag": Text("事件循环延迟", "Loop lag"),
     "lacks": Text("这些观测点有做不到的事", "What some of them cannot do"),
     "ready": Text("就绪", "ready"),

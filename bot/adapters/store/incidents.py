@@ -85,18 +85,25 @@ class SqlRooms:
         """By key."""
         found = await self._session.connection.execute(select(rooms).where(rooms.c.key == key))
         row = found.mappings().one_or_none()
-        return _room(row) if row else None
+        return self._room(row) if row else None
 
     async def save(self, room: Room) -> None:
         """Insert or update."""
-        row = {"title": self._session.redactor.text(room.title), "lang": room.lang, "incident": room.incident}
+        lang = room.lang if room.lang_chosen else ""
+        row = {"title": self._session.redactor.text(room.title), "lang": lang, "incident": room.incident}
         insert = self._session.insert(rooms).values(key=room.key, platform=room.platform, **row)
         await self._session.connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=row))
 
     async def list(self, platform: str) -> Sequence[Room]:
         """All rooms of a platform, oldest first."""
         statement = select(rooms).where(rooms.c.platform == platform).order_by(rooms.c.seq)
-        return [_room(row) for row in (await self._session.connection.execute(statement)).mappings()]
+        return [self._room(row) for row in (await self._session.connection.execute(statement)).mappings()]
+
+    def _room(self, row: RowMapping) -> Room:
+        """Where no language is kept, nobody has chosen one."""
+        lang = lang_of(row["lang"], self._session.lang)
+        chosen = bool(row["lang"])
+        return Room(key=row["key"], title=row["title"], lang=lang, incident=row["incident"], lang_chosen=chosen)
 
 
 def _row(incident: Incident) -> dict[str, Any]:
@@ -106,7 +113,3 @@ def _row(incident: Incident) -> dict[str, Any]:
 
 def _incident(row: RowMapping) -> Incident:
     return Incident(**{**row, "state": IncidentState(row["state"])})
-
-
-def _room(row: RowMapping) -> Room:
-    return Room(key=row["key"], title=row["title"], lang=lang_of(row["lang"]), incident=row["incident"])

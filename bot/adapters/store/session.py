@@ -13,14 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from bot.adapters.store.tables import UtcTime
 from bot.app.ports import Clock
 from bot.app.redact import Redactor
+from bot.domain.text import Lang
 
 
 class Session:
     """A connection inside its transaction, with what every part needs to read and write rows."""
 
-    def __init__(self, connection: AsyncConnection, redactor: Redactor, clock: Clock | None) -> None:
+    def __init__(self, connection: AsyncConnection, redactor: Redactor, clock: Clock | None, lang: Lang = "zh") -> None:
         self.connection = connection
         self.redactor = redactor
+        self.lang = lang
         self._clock = clock
 
     async def now(self) -> datetime:

@@ -26,6 +26,7 @@ from bot.adapters.store.watches import SqlWatches
 from bot.app.ports import Clock
 from bot.app.redact import Redactor
 from bot.domain.errors import StoreUnavailable
+from bot.domain.text import Lang
 
 
 class SqlTx:
@@ -99,7 +100,8 @@ class SqlStore:
     """Implements `Store` on SQLite and PostgreSQL.
 
     `url` is "sqlite:///FILE" or "postgresql://USER@HOST/DB". `redactor` cleans what people may read. `clock`
-    replaces the database's clock in tests. A transaction that takes longer than `timeout_s` is rolled back.
+    replaces the database's clock in tests. `lang` is what rooms speak for which nobody chose a language. A
+    transaction that takes longer than `timeout_s` is rolled back.
     Raises ConfigError for a URL that cannot be used.
     """
 
@@ -111,10 +113,12 @@ class SqlStore:
         clock: Clock | None = None,
         timeout_s: float = 10.0,
         pool_size: int = 8,
+        lang: Lang = "zh",
     ) -> None:
         self._engine = make_engine(url, timeout_s=timeout_s, pool_size=pool_size)
         self._redactor = redactor or Redactor()
         self._clock = clock
+        self._lang = lang
         self._timeout_s = timeout_s
         # SQLite has one writer: waiting here is fair and free, waiting in its busy handler is neither.
         self._turn = asyncio.Semaphore(1 if self._engine.dialect.name == "sqlite" else pool_size)
@@ -124,7 +128,7 @@ class SqlStore:
     async def begin(self) -> AsyncIterator[SqlTx]:
         """A transaction, committed on leaving without an error. Raises StoreUnavailable."""
         async with self._transaction() as connection:
-            yield SqlTx(Session(connection, self._redactor, self._clock))
+            yield SqlTx(Session(connection, self._redactor, self._clock, self._lang))
 
     async def upgrade(self) -> None:
         """Create or migrate the tables; several bots may do so at once. Raises StoreUnavailable."""
