@@ -6,10 +6,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from bot.agent.credentials import secret_of
 from bot.agent.dial_hub import reach
 from bot.agent.keys import default_folder
 from bot.agent.known_hub import HubMemory
-from bot.agent.main import AgentOptions, agent_token, build
+from bot.agent.main import AgentOptions, build
 from bot.agent.pipe import PipeBroken
 from bot.agent.policy import Policy, load_policy
 from bot.agent.selftest import self_test
@@ -44,7 +45,7 @@ def _known(options: AgentOptions, environ: Mapping[str, str], folder: Path) -> I
     known = HubMemory(folder, agent=options.name.strip(), url=options.hub).known
     if known.public_key:
         yield f"enrolled: the hub of {options.hub} is known, and the key is in {folder}; no token is needed"
-    elif agent_token(environ):
+    elif secret_of(environ, "WARROOM_AGENT_TOKEN"):
         yield f"token: there is one; whether it is right only the hub can tell. The key is kept in {folder}"
 
 
@@ -53,7 +54,7 @@ async def _hub(url: str, kept: tuple[str, ...]) -> tuple[bool, str]:
     parts = urlsplit(url)
     host, port = parts.hostname or "", parts.port or PORTS[parts.scheme]
     try:
-        sock, address = await reach(host, port, kept)
+        sock, address = await reach(host, port, kept, {})
     except PipeBroken as exc:
         return False, f"hub: {exc}"
     sock.close()

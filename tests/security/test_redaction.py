@@ -223,7 +223,8 @@ async def test_the_log_of_the_agent_shows_no_secret(
     finally:
         caplog.handler.removeFilter(own)
     assert "cannot log in with ***" in caplog.text
-    assert "Bearer ***" in caplog.text
+    # A bot that was built earlier in this process has a filter of its own on the same handler, with its own mark.
+    assert "Bearer ***" in caplog.text or "Bearer •••" in caplog.text
     assert not known(caplog.text, PASSWORD)
 
 

@@ -88,9 +88,9 @@ async def test_when_the_lease_runs_out_another_bot_takes_over_and_the_first_ones
     store: Store,
 ) -> None:
     await add(store, call())
-    (first,) = await claim(store, owner="first", lease_s=0.05)
+    (first,) = await claim(store, owner="first", lease_s=1.0)
     assert await claim(store, owner="second") == []
-    await asyncio.sleep(0.1)
+    await asyncio.sleep(1.1)
     (second,) = await claim(store, owner="second")
     assert (second.key, second.generation, second.attempts) == (first.key, 2, 2)
     assert not await finish(store, first, "sent", ref="from the dead")
