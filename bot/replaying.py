@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import sys
 from collections.abc import Sequence
@@ -31,9 +32,11 @@ def replay(files: Sequence[Path], *, playbooks: Path | None, deep: bool, as_json
 
 
 def load(path: Path) -> Recording:
-    """A recording from a file. Raises ConfigError."""
+    """A recording from a file, which may be compressed (.json.gz). Raises ConfigError."""
     try:
-        return read(path.stem, json.loads(path.read_text(encoding="utf-8")))
+        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
+        with opened as file:
+            return read(path.name.partition(".")[0], json.load(file))
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}") from exc
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
