@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import sys
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -34,12 +35,11 @@ def replay(files: Sequence[Path], *, playbooks: Path | None, deep: bool, as_json
 def load(path: Path) -> Recording:
     """A recording from a file, which may be compressed (.json.gz). Raises ConfigError."""
     try:
-        opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-        with opened as file:
-            return read(path.name.partition(".")[0], json.load(file))
+        raw = path.read_bytes()
+        return read(path.name.partition(".")[0], json.loads(gzip.decompress(raw) if path.suffix == ".gz" else raw))
     except OSError as exc:
         raise ConfigError(f"{path}: {exc.strerror}") from exc
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+    except (KeyError, TypeError, ValueError, AttributeError, EOFError, zlib.error) as exc:
         raise ConfigError(f"{path}: not a diag document ({type(exc).__name__}: {exc})") from exc
 
 

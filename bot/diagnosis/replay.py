@@ -15,6 +15,7 @@ from bot.diagnosis.history import NOTHING, History
 from bot.diagnosis.hypothesis import INCONCLUSIVE, Hypothesis, Verdict
 from bot.diagnosis.plan import SERVICE_KINDS
 from bot.diagnosis.rank import diagnose, picture
+from bot.diagnosis.worth import candidates
 from bot.domain.probe import Agent, Observation
 
 CONFIDENT = 0.8
@@ -34,6 +35,8 @@ class Recording:
     history: History = NOTHING
     verdict: tuple[str, ...] = ()
     """What was said at the time."""
+    more: tuple[Observation, ...] = ()
+    """What probes told that the run did not ask for: a replay may want them when it has less to go by."""
 
     @property
     def truth(self) -> tuple[str, ...]:
@@ -41,20 +44,27 @@ class Recording:
         return self.expected or self.verdict
 
     def judge(self, hypotheses: Sequence[Hypothesis]) -> Verdict:
-        """The verdict of today's hypotheses on that night."""
-        return diagnose(picture(self.observations, self.agents, self.missing, self.history), hypotheses)
+        """The verdict of today's hypotheses on that night, with the further probes that a run would ask for."""
+        known, left = self.observations, {o.kind for o in self.more}
+        while True:
+            verdict = diagnose(picture(known, self.agents, self.missing, self.history), hypotheses)
+            worth = candidates(verdict, sorted(left))
+            if not worth:
+                return verdict
+            left.discard(worth[0].kind)
+            known = (*known, *(o for o in self.more if o.kind == worth[0].kind))
 
     def without_kind(self, kind: str) -> Recording:
         """As if no vantage point might ask that kind of probe."""
-        left = tuple(o for o in self.observations if o.kind != kind)
+        left, more = (tuple(o for o in seen if o.kind != kind) for seen in (self.observations, self.more))
         missing = (*self.missing, kind) if kind in SERVICE_KINDS else self.missing
-        return replace(self, observations=left, missing=missing)
+        return replace(self, observations=left, more=more, missing=missing)
 
     def without_agent(self, name: str) -> Recording:
         """As if that vantage point had been silent."""
         agents = tuple(replace(a, state="lost") if a.name == name else a for a in self.agents)
-        left = tuple(o for o in self.observations if o.agent != name)
-        return replace(self, agents=agents, observations=left, missing=(*self.missing, name))
+        left, more = (tuple(o for o in seen if o.agent != name) for seen in (self.observations, self.more))
+        return replace(self, agents=agents, observations=left, more=more, missing=(*self.missing, name))
 
 
 def read(name: str, document: Mapping[str, Any]) -> Recording:
@@ -66,6 +76,7 @@ def read(name: str, document: Mapping[str, Any]) -> Recording:
         agents=tuple(_agent(row) for row in document["agents"]),
         observations=tuple(Observation.from_json(row) for row in document["observations"]),
         missing=tuple(missing),
+        more=tuple(Observation.from_json(row) for row in document.get("more") or ()),
         history=History.from_json(document["recalled"]) if document.get("recalled") else NOTHING,
         expected=tuple((document.get("expect") or {}).get("verdict") or ()),
         verdict=tuple(document.get("verdict") or ()),

@@ -92,7 +92,7 @@ async def _play(scenarios: Sequence[ScenarioModel], options: Options) -> int:
             if failed and not options.keep_going:
                 return
             try:
-                night = await run(scenario, building)
+                night = await run(scenario, building, exhaustive=options.record is not None)
             except WarroomError as exc:
                 failed[scenario.scenario] = str(exc)
                 _say(f"{scenario.scenario}: could not be played: {exc}")

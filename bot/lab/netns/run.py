@@ -18,9 +18,12 @@ import httpx
 from bot.adapters.config import ChangesConfig, Config
 from bot.app.service import MAIN_ROOM
 from bot.bootstrap import Bot, build, listen
+from bot.diagnosis.plan import follow_up
+from bot.diagnosis.worth import KINDS
 from bot.domain.errors import WarroomError
+from bot.domain.failure import Failure
 from bot.domain.patrol import PatrolRules
-from bot.domain.probe import Agent
+from bot.domain.probe import Agent, Observation
 from bot.lab.netns import files
 from bot.lab.netns.enter import inside
 from bot.lab.netns.judge import Judgement, judge
@@ -37,6 +40,7 @@ SETTLES_S = 1.5
 DEPLOYS = "deploys"
 """The name of the sender of changes."""
 GOLDEN_FORMAT = 1
+REST_WITHIN_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +53,8 @@ class Night:
     document: Mapping[str, Any]
     before: Mapping[str, Any] | None
     """The document of the rehearsal, where there was one."""
+    more: Sequence[Mapping[str, Any]]
+    """Observations of the `then:` lines that the run did not ask for, where it was to be recorded."""
     judgement: Judgement
     seconds: float
     """All of it, from building to removing."""
@@ -72,6 +78,7 @@ class Night:
             "definition": dict(self.playbook),
             "agents": [_agent(a) for a in self.agents],
             "observations": self.document["observations"],
+            "more": list(self.more),
             "missing": self.document["missing"],
             "before": self.before["observations"] if self.before else [],
             "recalled": self.document["recalled"],
@@ -85,10 +92,11 @@ class Night:
         }
 
 
-async def run(scenario: ScenarioModel, building: asyncio.Lock) -> Night:
-    """Play it. Raises LabFailed or another WarroomError when it cannot be played to its end.
+async def run(scenario: ScenarioModel, building: asyncio.Lock, *, exhaustive: bool = False) -> Night:
+    """Play it; `exhaustive` asks in the end what the run did not ask, so that a replay can.
 
-    `building` is shared by runs of one process: Alembic's migrations work on globals of its modules, one at a time.
+    Raises LabFailed or another WarroomError when it cannot be played to its end. `building` is shared by runs of one
+    process: Alembic's migrations work on globals of its modules, one at a time.
     """
     began = time.monotonic()
     async with Stage(scenario) as stage, _hub(stage, building) as bot:
@@ -107,12 +115,14 @@ async def run(scenario: ScenarioModel, building: asyncio.Lock) -> Night:
         stage.children.check()
         queries = {vpc: count - asked[vpc] for vpc, count in stage.queries().items()}
         judgement = judge(scenario.scenario, scenario.expect, document, queries=queries)
+        more = await _rest(bot, agents, document) if exhaustive else []
     return Night(
         scenario=scenario,
         playbook=book,
         agents=agents,
         document=document,
         before=before,
+        more=more,
         judgement=judgement,
         seconds=time.monotonic() - began,
     )
@@ -195,6 +205,20 @@ async def _rehearsed(stage: Stage, bot: Bot, command: str) -> Mapping[str, Any]:
     await learn(bot.parts.store, document, now=bot.parts.clock.now())
     await stage.begin()
     return document
+
+
+async def _rest(bot: Bot, agents: Sequence[Agent], document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the playbook's `then:` lines tell that the run has not asked for."""
+    playbook = bot.parts.playbooks.get(str(document["playbook"]))
+    if playbook is None:
+        return []
+    seen = [Observation.from_json(row) for row in document["observations"]]
+    ready = [a for a in agents if a.state == "ready"]
+    everybody = frozenset(a.name for a in ready)
+    asked = {o.kind for o in seen}
+    requests = [r for k in KINDS if k not in asked for r in follow_up(k, playbook, ready, everybody, seen)]
+    told = [o async for o in bot.hub.ask(requests, deadline_s=REST_WITHIN_S)]
+    return [o.to_json() for o in told if o.failure is not Failure.AGENT_LOST]
 
 
 async def _command(bot: Bot, text: str) -> Mapping[str, Any]:
