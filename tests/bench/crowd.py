@@ -16,7 +16,7 @@ from functools import partial
 from bot.agent.conversation import Party
 from bot.agent.known_hub import HubMemory
 from bot.agent.nats import NatsCarrier
-from bot.agent.runner import Runner
+from bot.agent.runner import Runner, Send
 from bot.agent.websocket import WebSocketCarrier
 from bot.domain.probe import Agent, Outcome
 from bot.probes.base import ProbeContext
@@ -32,7 +32,7 @@ FILES = 8192
 class _Prompt(Runner):
     """A runner without a probe: the job is checked and its result is sent."""
 
-    def accept(self, job: Job, send: Callable[[Result], Awaitable[None]], *, now: float) -> asyncio.Task[None]:
+    def accept(self, job: Job, send: Send, *, now: float, size: int) -> asyncio.Task[None]:
         check_job(job, audience=self._name, now=now, seen=self._seen)
         self._seen[job.nonce] = job.expires
         outcome = Outcome(ok=True, success_rate=1.0, timings_ms={"tcp": 0.21}, detail={"tries": 1, "ok": 1})
