@@ -11,6 +11,7 @@ from bot.app.matrix import matrix, ordered
 from bot.diagnosis.environments import environments
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Ranked, Verdict
 from bot.diagnosis.investigation import FollowUp, Investigation
+from bot.domain.failure_words import failure_words
 from bot.domain.layers import BY_ID
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Paragraph, Progress, Ranking, Share, Tone
 from bot.domain.playbook import Playbook
@@ -134,7 +135,7 @@ def _red(run: Investigation) -> tuple[Text, ...]:
     reds = sorted((c for c in run.picture().cells if c.red), key=lambda c: (c.rate, c.agent, c.layer))
     lines = []
     for cell in reds[:REASONS]:
-        failure = words.failure(cell.failure)
+        failure = failure_words(cell.failure)
         layer = BY_ID[cell.layer].title
         where = f"{cell.region} {cell.vantage}"
         lines.append(

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from bot.app import words
 from bot.diagnosis.cells import Cell
 from bot.diagnosis.facts import Picture
+from bot.domain.failure_words import failure_words
 from bot.domain.layers import LAYERS
 from bot.domain.message import CellState, Matrix, MatrixCell
 from bot.domain.probe import Agent
@@ -122,7 +123,7 @@ def hint(cell: Cell) -> Text:
         return Text("没有数据（观测点的问题）", "no data (the agent's own trouble)")
     said = Text(f"{cell.ok}/{cell.tries} 次成功", f"{cell.ok} of {cell.tries} tries worked")
     for name, count in sorted(cell.failures.items(), key=lambda f: -f[1])[:3]:
-        word = words.failure(name)
+        word = failure_words(name)
         said += Text(f"；{word.zh} ×{count}", f"; {word.en} ×{count}")
     if cell.codes:
         said += same(f" ({', '.join(cell.codes[:2])})")

@@ -7,6 +7,7 @@ from typing import Any, TypeGuard
 
 from bot.app import words
 from bot.domain.failure import Failure, FaultOf
+from bot.domain.failure_words import failure_words
 from bot.domain.probe import Json, Observation
 from bot.domain.text import Lang, Text, join, percent, same
 
@@ -90,7 +91,7 @@ def _trouble(seen: Observation) -> Text:
 def _failure(name: str, detail: Detail) -> Text:
     """In words; a bad status is told by its number."""
     status = _text(detail, "status")
-    return same(f"HTTP {status}") if name == Failure.HTTP_STATUS and status else words.failure(name)
+    return same(f"HTTP {status}") if name == Failure.HTTP_STATUS and status else failure_words(name)
 
 
 def _first_reason(detail: Detail) -> str:

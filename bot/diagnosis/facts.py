@@ -18,6 +18,7 @@ from bot.diagnosis.extras import EXTRA_FIELDS, extras
 from bot.diagnosis.history import TIMING_FIELDS, changed, compared
 from bot.diagnosis.pinned import ADDRESS_FIELDS, ADDRESS_GROUPS, Pinned, compare
 from bot.domain.change import Change
+from bot.domain.failure_words import failure_words
 from bot.domain.probe import UP_RATE, Agent, Observation, wilson
 
 ScopeKind = Literal["everywhere", "region", "vpc", "cluster", "agent"]
@@ -139,7 +140,7 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
         "some_up": "up" in states,
         "some_bad": any(s != "up" for s in states),
         "partial": 0 < rate < UP_RATE,
-        "failure": max(failures, key=lambda f: (failures[f], f)) if failures else "",
+        **_named(max(failures, key=lambda f: (failures[f], f)) if failures else ""),
         "failures": sorted(failures),
         "codes": sorted({code for c in cells for code in c.codes}),
         "answers": sorted({a for c in cells for a in c.answers}),
@@ -151,6 +152,12 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
     if skews:
         aggregate["skew_ms"] = median(skews)
     return aggregate
+
+
+def _named(failure: str) -> dict[str, str]:
+    """A failure for rules, and in words for the texts."""
+    said = failure_words(failure)
+    return {"failure": failure, "failure_zh": said.zh, "failure_en": said.en}
 
 
 def _compare_answers(out: dict[str, Any], picture: Picture, inside: frozenset[str]) -> None:
@@ -206,6 +213,8 @@ LAYER_FIELDS: Mapping[str, type] = {
     "some_bad": bool,
     "partial": bool,
     "failure": str,
+    "failure_zh": str,
+    "failure_en": str,
     "failures": list,
     "codes": list,
     "answers": list,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.domain.failure import Failure, FaultOf
+from bot.domain.failure_words import failure_words
 from bot.domain.probe import UP_RATE, Observation
 
 
@@ -61,15 +62,25 @@ def compare(
         tries, ok = sum(p.tries for p in mine), sum(p.ok for p in mine)
         if tries:
             failures = [p.failure for p in mine if p.failure]
+            worst = max(sorted(set(failures)), key=failures.count) if failures else ""
             found[name] = {
                 "up": all(p.ok >= UP_RATE * p.tries for p in mine),
                 "down": ok == 0,
                 "rate": ok / tries,
-                "failure": max(set(failures), key=failures.count) if failures else "",
+                "failure": worst,
+                "failure_zh": failure_words(worst).zh,
+                "failure_en": failure_words(worst).en,
             }
     return found
 
 
-ADDRESS_FIELDS: Mapping[str, type] = {"up": bool, "down": bool, "rate": float, "failure": str}
+ADDRESS_FIELDS: Mapping[str, type] = {
+    "up": bool,
+    "down": bool,
+    "rate": float,
+    "failure": str,
+    "failure_zh": str,
+    "failure_en": str,
+}
 ADDRESS_GROUPS = ("own", "own_far", "other")
 """The vocabulary rules may use, for `playbook check`."""

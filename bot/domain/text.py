@@ -26,8 +26,9 @@ class Text:
     def fill(self, facts: Mapping[str, Any]) -> Text:
         """Fill `{dotted.path}` fields from nested mappings; a missing value becomes "?".
 
-        Formats: `{x:pct}` share 0..1 as a percentage, `{x:ms}` milliseconds, `{x:n}` a number with
-        separators, `{x:list}` a joined list. Only mappings are walked, never attributes of objects.
+        Formats: `{x:pct}` share 0..1 as a percentage, `{x:ms}` milliseconds, `{x:span}` milliseconds without their
+        sign in the unit a reader would choose, `{x:n}` a number with separators, `{x:list}` a joined list. Only
+        mappings are walked, never attributes of objects.
         """
         return Text(zh=_FILL.vformat(self.zh, (), facts), en=_FILL.vformat(self.en, (), facts))
 
@@ -74,6 +75,8 @@ class _Filler(string.Formatter):
             return percent(float(value))
         if format_spec == "ms":
             return f"{float(value):.0f} ms"
+        if format_spec == "span":
+            return span(abs(float(value)))
         if format_spec == "n":
             return f"{float(value):,.0f}"
         if format_spec == "list":
@@ -85,6 +88,13 @@ class _Filler(string.Formatter):
 
 
 _FILL = _Filler()
+
+
+def span(ms: float) -> str:
+    """A length of time in ms, s or min."""
+    if ms < 10_000:
+        return f"{ms:.0f} ms"
+    return f"{ms / 1000:.0f} s" if ms < 120_000 else f"{ms / 60_000:.0f} min"
 
 
 def percent(share: float) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from bot.app.words import FAILURES
 from bot.domain.failure import Failure, FaultOf, Phase, fault_of, phase_of
+from bot.domain.failure_words import FAILURES
 
 
 @pytest.mark.parametrize("failure", list(Failure))
