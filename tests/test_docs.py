@@ -16,8 +16,10 @@ from bot.adapters.config import load
 from bot.adapters.playbooks import check_file, read_hypothesis, read_playbook
 from bot.agent import policy_file
 from bot.app.dispatch import VERBS
+from bot.app.probe_request import parameters
 from bot.cli import _parser, parse
 from bot.lab.loopback.faults import FAULTS
+from bot.probes.table import KINDS
 
 ROOT = Path(__file__).parent.parent
 READMES = [ROOT / "README.md", ROOT / "README.zh-CN.md"]
@@ -122,7 +124,25 @@ def test_every_page_of_docs_is_reached_from_the_english_readme() -> None:
 
 def test_both_readmes_show_the_same_code() -> None:
     english, chinese = ([(b.lang, b.text) for b in blocks(page)] for page in READMES)
-    assert english == chinese
+    assert [b for b in english if b[0]] == [b for b in chinese if b[0]]
+    # What is printed is shown in the language of the page.
+    assert len(english) == len(chinese)
+
+
+def test_every_kind_of_probe_is_listed_where_an_agent_may_be_held_to_some() -> None:
+    policy = (EXAMPLES / "policy.yaml").read_text()
+    listed = policy.partition("a list of: ")[2].partition("\nallow")[0]
+    assert set(re.findall("[a-z_]+", listed)) == set(KINDS)
+
+
+def test_the_page_of_probe_says_how_often_each_kind_tries() -> None:
+    page = (ROOT / "docs" / "probe-command.md").read_text(encoding="utf-8")
+    row = next(line for line in page.splitlines() if line.startswith("| `count=20`"))
+    tries = {kind: parameters(kind)["tries"].default for kind in KINDS if "tries" in parameters(kind)}
+    assert set(re.findall("`([a-z_]+)`", row)) == set(tries)
+    for count, kinds in re.findall(r"(\d+|once) for ([^,;]*(?:, `[^;]*)?)", row):
+        for kind in re.findall("`([a-z_]+)`", re.split(r", \d", kinds)[0]):
+            assert tries[kind] == (1 if count == "once" else int(count)), kind
 
 
 @pytest.mark.parametrize("readme", READMES, ids=lambda p: p.name)

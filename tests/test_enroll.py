@@ -106,7 +106,9 @@ def test_an_agent_without_a_token_that_nobody_knows_is_told_what_to_do(bot: Stri
         _, said = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "WARROOM_AGENT_TOKEN is not set" in said
-    assert "wrong token" in bot.refused("some shared token", name="new", state="guess")
+    assert "wrong token: this bot has no shared one; `warroom agent enroll" in bot.refused(
+        "some shared token", name="new", state="guess"
+    )
     token = bot.enroll("--name", "other")
     assert "this token is for an agent named 'other'" in bot.refused(token, name="new", state="wrong")
 

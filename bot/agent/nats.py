@@ -10,6 +10,7 @@ import secrets
 import ssl
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bot.agent.conversation import Party, converse
@@ -52,7 +53,7 @@ class NatsCarrier:
         while not party.stop.is_set():
             try:
                 client, address = await self._connect(party)
-                log.info("connected to %s as %s", self.server.url, party.agent.name)
+                log.info("%s is reached as %s; waiting for a bot there", self.server.url, party.agent.name)
                 tries = 0
                 await _Knocking(party, client, self.subjects, address).run()
             except (PipeBroken, NatsError, OSError, TimeoutError) as exc:
@@ -156,9 +157,13 @@ class _Knocking:
             with contextlib.suppress(NatsError, OSError):
                 await self._client.publish(self._subjects.knock_at(hub), self._inbox.encode())
 
+    def _welcomed(self, hub: str) -> None:
+        log.info("connected to bot %s as %s", hub, self._party.agent.name)
+        self._party.memory.reached(self._address)
+
     async def _talk(self, pipe: _Pipe) -> None:
         try:
-            await converse(self._party, pipe, welcomed=lambda: self._party.memory.reached(self._address))
+            await converse(self._party, pipe, welcomed=partial(self._welcomed, pipe.hub))
         except RefusedByHub as exc:
             if not self._refused.done():
                 self._refused.set_exception(exc)

@@ -20,6 +20,7 @@ LAG_S = 0.1
 LAG_MUCH_MS = 50.0
 STAMP_TRIES = 10
 LOOPBACK = "127.0.0.1"
+MEND_ICMP = "; sysctl net.ipv4.ping_group_range='0 2147483647' mends it, or CAP_NET_RAW"
 
 
 async def self_test(ctx: ProbeContext) -> tuple[str, ...]:
@@ -64,7 +65,7 @@ def _icmp(ctx: ProbeContext) -> Sequence[str]:
     if ctx.kinds is not None and "ping" not in ctx.kinds:
         return ()
     leave = echo.leave(LOOPBACK, ctx)
-    return () if leave.method else (f"ping: {', '.join(leave.lacking)}; TCP is used instead",)
+    return () if leave.method else (f"ping: {', '.join(leave.lacking)}; TCP is used instead{MEND_ICMP}",)
 
 
 def _capture(ctx: ProbeContext) -> Sequence[str]:

@@ -77,6 +77,8 @@ class Gate:
         name = hello.agent.name.strip()
         if not hello.proof:
             raise NotAdmitted("this agent's key is not known here; give it WARROOM_AGENT_TOKEN to enrol")
+        if not hello.token_id and not self._shared:
+            raise NotAdmitted("wrong token: this bot has no shared one; `warroom agent enroll --name NAME` mints one")
         if not hello.token_id:
             raise NotAdmitted("wrong token; check that WARROOM_AGENT_TOKEN is the one the bot runs with")
         invitation = await tx.enrolments.invited(hello.token_id)

@@ -92,6 +92,6 @@ async def room_of(parts: Parts, tx: Tx, key: str) -> Room:
     """The room, made if it is new."""
     found = await tx.rooms.get(key)
     if found is None:
-        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang)
+        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang, lang_chosen=False)
         await tx.rooms.save(found)
     return found

@@ -7,6 +7,7 @@ from bot.app.ports import Tx
 from bot.app.probe_help import help_probe
 from bot.domain.message import Header, Paragraph, Table
 from bot.domain.text import Text
+from bot.probes.table import KINDS
 
 COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/diag sms", Text("从每个观测点同时诊断短信", "ask every vantage point about SMS at once")),
@@ -37,8 +38,10 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
 async def help_(call: Call, tx: Tx) -> Then | None:
     """Show all commands, or teach one that has more to it."""
     lang = call.room.lang
-    if call.args and call.args[0].lower().lstrip("/") == "probe":
-        await call.reply(tx, *help_probe("".join(call.args[1:2]), lang))
+    what = [word.lower().lstrip("/") for word in call.args[:2]]
+    rest = what[1:] if what[:1] == ["probe"] else what[:1]
+    if what[:1] == ["probe"] or (rest and rest[0] in KINDS):
+        await call.reply(tx, *help_probe("".join(rest), lang))
         return None
     await call.reply(
         tx,

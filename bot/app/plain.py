@@ -18,9 +18,10 @@ from bot.domain.message import (
     Ranking,
     Table,
 )
-from bot.domain.text import Lang, percent
+from bot.domain.text import Lang, Text, percent
 
 TONES = {"bad": "🔴", "good": "🟢", "warn": "🟡", "info": "🔵", "busy": "⏳"}
+COLON = Text("：", ": ")
 SYMBOLS = {
     "up": "✓",
     "down": "✗",
@@ -50,7 +51,7 @@ def _lines(block: Block, lang: Lang) -> Iterator[str]:  # noqa: C901 - one case 
             if sub:
                 yield f"   {sub.in_(lang)}"
         case Paragraph(text=text, label=label):
-            yield (f"{label.in_(lang)}: " if label else "") + text.in_(lang)
+            yield (label.in_(lang) + COLON.in_(lang) if label else "") + text.in_(lang)
         case Bullets(items=items, label=label):
             if label:
                 yield label.in_(lang)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from bot.diagnosis.adhoc import HELP, Adhoc
 from bot.diagnosis.burst import server_of, servers
@@ -18,7 +19,7 @@ from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent, Json
 from bot.domain.text import Text
 from bot.probes.base import BadParams
-from bot.probes.params import UnknownParams
+from bot.probes.params import Takes, UnknownParams
 from bot.probes.table import KINDS, check
 
 MAX_RESOLVERS = 4
@@ -56,8 +57,8 @@ def form_of(kind: str) -> Form:
     return FORMS.get(kind, PLAIN)
 
 
-def parameters(kind: str) -> tuple[str, ...]:
-    """Every parameter that a kind knows, by asking it for one it does not; () where its form cannot tell."""
+def parameters(kind: str) -> Mapping[str, Takes]:
+    """Every parameter that a kind knows, by asking it for one it does not; {} where its form cannot tell."""
     form = FORMS.get(kind, PLAIN)
     words = shlex.split(form.example)
     target = words[0] if form.place else ""
@@ -68,17 +69,39 @@ def parameters(kind: str) -> tuple[str, ...]:
     except UnknownParams as exc:
         return exc.known
     except BadParams:
-        return ()
-    return ()
+        return {}
+    return {}
 
 
-def spoken(kind: str) -> list[str]:
-    """The parameters as people say them, without those that TARGET stands for."""
+def spoken(kind: str) -> dict[str, str]:
+    """The parameters as people say them, without those that TARGET stands for -> what they take."""
     form, known = FORMS.get(kind, PLAIN), parameters(kind)
-    return sorted(said(name, known) for name in known if name not in form.follows)
+    named = {said(name, known): _shown(name, takes) for name, takes in known.items() if name not in form.follows}
+    return dict(sorted(named.items()))
 
 
-def _params(asked: Adhoc, form: Form, known: Sequence[str]) -> dict[str, Json]:
+def _shown(name: str, takes: Takes) -> str:
+    """As "20 (1–200)", "100ms (0ms–30s)", "udp (udp, tcp, dot)": the default, and what else it may be."""
+    value = partial(_value, name)
+    may = ", ".join(takes.words)
+    if takes.low is not None and takes.high is not None:
+        may = f"{value(takes.low)}–{value(takes.high)}"
+    elif isinstance(takes.default, bool):
+        may = "true, false"
+    # Without `sni` it is the target's own name, which here is the example's.
+    default = "" if takes.default in (None, "") or name == "sni" else value(takes.default)
+    return f"{default} ({may})".strip() if may else default
+
+
+def _value(name: str, value: Json) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not name.endswith("_ms"):
+        return str(value)
+    return f"{value / 1000:g}s" if value >= 1000 else f"{value}ms"
+
+
+def _params(asked: Adhoc, form: Form, known: Collection[str]) -> dict[str, Json]:
     params = target_params(asked.kind, form, asked.target)
     given = typed(asked.options, known)
     if asked.via:
@@ -123,7 +146,7 @@ def _check(asked: Adhoc, form: Form, params: Mapping[str, Json]) -> None:
         ) from exc
 
 
-def _no_such(kind: str, name: str, known: Sequence[str], form: Form) -> UserError:
+def _no_such(kind: str, name: str, known: Collection[str], form: Form) -> UserError:
     names = sorted(said(k, known) for k in known if k not in form.follows)
     if name in FIELDS or name == "agent":
         hint = Text("；地点请写在 from 之后，例如 from shanghai", "; a place follows from, as in: from shanghai")

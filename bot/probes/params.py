@@ -46,13 +46,23 @@ class Place:
         return self.host or self.address or ""
 
 
-class UnknownParams(BadParams):
-    """Parameters nobody asked for; `known` are those the kind does know."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Takes:
+    """What a parameter may be, as far as its reader says: bounds of a number, a few words, what holds without it."""
 
-    def __init__(self, names: Sequence[str], known: Sequence[str]) -> None:
+    default: Json = None
+    low: int | None = None
+    high: int | None = None
+    words: tuple[str, ...] = ()
+
+
+class UnknownParams(BadParams):
+    """Parameters nobody asked for; `known` are those the kind does know, and what each takes."""
+
+    def __init__(self, names: Sequence[str], known: Mapping[str, Takes]) -> None:
         super().__init__(f"unknown parameter {', '.join(names)[:200]}; known are {', '.join(known)}")
         self.names = tuple(names)
-        self.known = tuple(known)
+        self.known = dict(known)
 
 
 class Reader:
@@ -60,17 +70,17 @@ class Reader:
 
     def __init__(self, params: Mapping[str, Json]) -> None:
         self._params = params
-        self._seen: set[str] = set()
+        self._seen: dict[str, Takes] = {}
 
     def done(self) -> None:
         """Raise UnknownParams if a parameter was given that the kind does not know."""
         unknown = sorted(str(name) for name in self._params if name not in self._seen)
         if unknown:
-            raise UnknownParams(unknown, sorted(self._seen))
+            raise UnknownParams(unknown, dict(sorted(self._seen.items())))
 
     def given(self, name: str) -> bool:
         """Whether the parameter is there and not null."""
-        self._seen.add(name)
+        self._seen.setdefault(name, Takes())
         return self._params.get(name) is not None
 
     def _get(self, name: str) -> Json:
@@ -80,6 +90,7 @@ class Reader:
 
     def text(self, name: str, default: str | None = None, *, limit: int = 500) -> str:
         """Printable text of 1..limit characters."""
+        self._seen.setdefault(name, Takes(default=default))
         if default is not None and not self.given(name):
             return default
         value = self._get(name)
@@ -89,6 +100,7 @@ class Reader:
 
     def integer(self, name: str, default: int | None = None, *, low: int, high: int) -> int:
         """A whole number within bounds."""
+        self._seen.setdefault(name, Takes(default=default, low=low, high=high))
         if default is not None and not self.given(name):
             return default
         value = self._get(name)
@@ -104,6 +116,7 @@ class Reader:
 
     def flag(self, name: str, default: bool) -> bool:
         """True or false."""
+        self._seen.setdefault(name, Takes(default=default))
         value = self._params[name] if self.given(name) else default
         if not isinstance(value, bool):
             raise BadParams(f"{name} must be true or false")
@@ -111,6 +124,8 @@ class Reader:
 
     def choice(self, name: str, known: Iterable[str], default: str | None = None) -> str:
         """One of a few words."""
+        known = tuple(known)
+        self._seen.setdefault(name, Takes(default=default, words=known))
         value = self.text(name, default)
         if value not in known:
             raise BadParams(f"{name} must be one of {', '.join(known)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import sqlite3
 from pathlib import Path
 
@@ -311,8 +312,21 @@ async def test_help_teaches_the_kinds_and_the_parameters_of_each(tmp_path: Path,
         await night.types("/help probe")
         assert "/probe tcp 119.29.29.29:443 count=5" in night.shows(lang=lang)
         await night.types("/help /probe http")
-        names = "count, expect_body, expect_status, method, spacing, timeout, to"
-        assert (names if lang == "en" else names.replace(", ", "、")) in night.shows(lang=lang)
+        shown = night.shows(lang=lang)
+        for row in (
+            "count +1 \\(1–50\\)",
+            "method +GET \\(GET, HEAD\\)",
+            "timeout +4s \\(1ms–30s\\)",
+            "expect_status +",
+        ):
+            assert re.search(f"^{row}", shown, re.MULTILINE)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_help_of_a_kind_is_found_without_the_word_probe(tmp_path: Path, kind: str) -> None:
+    async with a_night(tmp_path) as night:
+        assert await night.types(f"/help {kind}") is None
+        assert night.shows().splitlines()[0].startswith(f"🔵 /probe {kind}")
 
 
 async def test_a_probe_that_a_restart_cut_off_says_so_once(tmp_path: Path) -> None:

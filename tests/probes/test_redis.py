@@ -118,6 +118,13 @@ async def test_tls_is_verified_when_it_is_asked_for(context: MakeContext, author
     assert anyone.ok
 
 
+async def test_a_server_without_tls_is_asked_for_it_once(context: MakeContext) -> None:
+    with redis() as server:
+        asked = {"address": HOST, "port": server.port, "tls": "require", "timeout_ms": 500}
+        seen = await run("redis", asked, context(), 20)
+    assert (seen.failure, seen.detail["tries"]) == (Failure.TLS_TIMEOUT, 1)
+
+
 async def test_protected_mode_keeps_us_out(context: MakeContext) -> None:
     def deny(peer: socket.socket) -> None:
         peer.send(b"-DENIED Redis is running in protected mode because protected mode is enabled\r\n")
