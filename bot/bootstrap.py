@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 from fastapi import FastAPI
@@ -51,6 +51,9 @@ from bot.domain.probe import Agent
 from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
+
+if TYPE_CHECKING:
+    from bot.adapters.agents.nats_dial import NatsAddress
 
 log = logging.getLogger("warroom")
 
@@ -166,7 +169,7 @@ class Bot:
         await self.service.prepare()
         stop = asyncio.Event()
         delivering = asyncio.create_task(self.deliverer.run(stop))
-        nats = asyncio.create_task(self._nats())
+        nats = asyncio.create_task(self._nats(nats_address(self.config)))
         ticker = self._patrols()
         try:
             yield
@@ -191,16 +194,12 @@ class Bot:
         ticker.start()
         return ticker
 
-    async def _nats(self) -> None:
+    async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""
-        config = self.config
-        if config.nats is None:
+        if address is None:
             return
-        from bot.adapters.agents.nats import NatsAddress, NatsHub
+        from bot.adapters.agents.nats import NatsHub
 
-        tls = ssl.create_default_context(cafile=config.nats_ca_file or None) if config.nats.scheme == "tls" else None
-        subjects = Subjects(config.nats_prefix)
-        address = NatsAddress(server=config.nats, login=config.nats_login, subjects=subjects, tls=tls)
         await NatsHub(self.hub, address).run()
 
     def _console(self, lab: Sequence[Route]) -> Sequence[Any]:
@@ -358,3 +357,16 @@ def _agent(row: Mapping[str, Any]) -> Agent:
         resolvers={k: tuple(v) for k, v in row["resolvers"].items()},
         last_seen=datetime.fromisoformat(seen) if seen else None,
     )
+
+
+def nats_address(config: Config) -> NatsAddress | None:
+    """Where the bot is a hub on NATS; None where it is none. Raises ConfigError."""
+    if config.nats is None:
+        return None
+    from bot.adapters.agents.nats_dial import NatsAddress
+
+    try:
+        tls = ssl.create_default_context(cafile=config.nats_ca_file or None) if config.nats.scheme == "tls" else None
+    except OSError as exc:
+        raise ConfigError(f"WARROOM_NATS_CA_FILE {config.nats_ca_file}: {exc}") from exc
+    return NatsAddress(server=config.nats, login=config.nats_login, subjects=Subjects(config.nats_prefix), tls=tls)

@@ -6,11 +6,14 @@ import os
 import sys
 from pathlib import Path
 
+from bot.adapters.agents.nats_dial import trouble
 from bot.adapters.config import Config, load
 from bot.adapters.playbooks import load_hypotheses, load_playbooks
 from bot.adapters.store import SqlStore
+from bot.adapters.store.engine import sqlite_file
 from bot.app.resources import data_folder
-from bot.domain.errors import StoreUnavailable, WarroomError
+from bot.bootstrap import nats_address
+from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 
 
 async def upgrade(path: Path | None) -> int:
@@ -35,6 +38,7 @@ async def doctor(path: Path | None) -> int:
     for good, line in [
         (True, f"configuration: {path or 'warroom.toml or defaults'}"),
         await _database(config),
+        await _nats(config),
         _playbooks(config),
         (
             bool(config.api_token),
@@ -56,12 +60,29 @@ async def doctor(path: Path | None) -> int:
 
 
 async def _database(config: Config) -> tuple[bool, str]:
+    file = sqlite_file(config.database_url)
+    if file is not None and not file.exists():
+        # Looking would make it.
+        if file.parent.is_dir() and os.access(file.parent, os.W_OK | os.X_OK):
+            return True, f"database: {file} is not there yet; `warroom serve` makes it"
+        return False, f"database: {file} is not there, and {file.parent.absolute()} is no folder we may write"
     store = SqlStore(config.database_url)
     try:
         problem = await store.check()
     finally:
         await store.close()
     return problem is None, f"database: {problem or 'reachable, migrated, writable'}"
+
+
+async def _nats(config: Config) -> tuple[bool, str]:
+    try:
+        address = nats_address(config)
+    except ConfigError as exc:
+        return False, f"NATS: {exc}"
+    if address is None:
+        return True, "NATS: none configured; agents come to this server by WebSocket"
+    problem = await trouble(address)
+    return not problem, f"NATS: {address.server.url} {'cannot be used: ' + problem if problem else 'lets the bot in'}"
 
 
 def _playbooks(config: Config) -> tuple[bool, str]:

@@ -9,6 +9,7 @@ import pytest
 from bot.adapters.config import load
 from bot.domain.errors import ConfigError
 from bot.operate import doctor, upgrade
+from tests.wire.on_nats import own_server
 
 READY = {"WARROOM_API_TOKEN": "canary-api-token", "WARROOM_AGENT_TOKEN": "canary-agent-token"}
 
@@ -55,11 +56,42 @@ async def test_doctor_names_each_thing_to_mend(
     assert "ok   WARROOM_AGENT_TOKEN: not set; each new agent needs a token of `warroom agent enroll`" in said
 
 
-async def test_doctor_does_not_make_a_database_that_is_not_there(
+async def test_a_database_file_that_serve_will_make_is_nothing_to_mend_and_is_not_made_by_looking(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    assert await doctor(None) == 0
+    assert "ok   database: warroom.db is not there yet; `warroom serve` makes it" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_doctor_tries_the_nats_that_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a hub: a login that may only be an agent is found out before the night on which it matters."""
+    users = "{user: hub, password: p1}, {user: agent, password: p2, permissions: {subscribe: none, publish: none}}"
+    monkeypatch.setenv("WARROOM_NATS_USER", "hub")
+    monkeypatch.setenv("WARROOM_NATS_PASSWORD", "p1")
+    with own_server(tmp_path, f"authorization {{ users: [{users}] }}") as nats:
+        monkeypatch.setenv("WARROOM_AGENTS_NATS_URL", nats.url)
+        assert await doctor(None) == 0
+        assert f"ok   NATS: {nats.url} lets the bot in" in capsys.readouterr().out
+        monkeypatch.setenv("WARROOM_NATS_USER", "agent")
+        monkeypatch.setenv("WARROOM_NATS_PASSWORD", "p2")
+        assert await doctor(None) == 1
+        assert "permissions violation for subscription" in capsys.readouterr().out.lower()
+        monkeypatch.setenv("WARROOM_AGENTS_NATS_URL", nats.url.replace("nats:", "tls:"))
+        assert await doctor(None) == 1
+        assert (
+            f"MEND NATS: {nats.url.replace('nats:', 'tls:')} cannot be used: it offers no TLS"
+            in capsys.readouterr().out
+        )
+        monkeypatch.setenv("WARROOM_NATS_CA_FILE", "missing.pem")
+        assert await doctor(None) == 1
+        assert "MEND NATS: WARROOM_NATS_CA_FILE missing.pem" in capsys.readouterr().out
+        monkeypatch.delenv("WARROOM_NATS_CA_FILE")
+    monkeypatch.setenv("WARROOM_AGENTS_NATS_URL", nats.url)
     assert await doctor(None) == 1
-    assert "run `warroom db upgrade`" in capsys.readouterr().out
+    assert f"MEND NATS: {nats.url} cannot be used: " in capsys.readouterr().out
 
 
 async def test_upgrade_says_why_it_cannot(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "slack": ("mode", "api_url"),
     "wecom": ("corp_id", "agent_id", "api_url", "bot_id", "bot_mode", "bot_url", "bot_name"),
 }
+HAS_SECRETS = ("SLACK", "WECOM")
+"""Sections whose variables are also secrets, which have names of their own."""
+KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
+"""What Kubernetes sets for a service called "warroom-server", say."""
 LISTS: Mapping[str, tuple[str, ...]] = {
     "pagers": ("name", "kind", "url", "timeout_s"),
     "people": ("name", "phone", "language"),
@@ -123,6 +128,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
     """Read the file (None: `warroom.toml` if it is there) and the environment. Raises ConfigError."""
     table = _table(path)
     _check_keys(table, path)
+    _check_variables(environ)
 
     def value(section: str, key: str, default: str = "") -> str:
         given = environ.get(f"WARROOM_{section}_{key}".upper())
@@ -178,6 +184,19 @@ def _check_keys(table: Mapping[str, Any], path: Path | None) -> None:
             if key not in keys:
                 where = f"{shape} {key}" if section in LISTS else f"{section}.{key}"
                 raise ConfigError(_unknown(where, key, keys, path))
+
+
+def _check_variables(environ: Mapping[str, str]) -> None:
+    """As with the file: a variable of a section that names no key is a typo, not a default. Raises ConfigError."""
+    for name in sorted(environ):
+        section, _, key = name.removeprefix("WARROOM_").partition("_")
+        keys = SECTIONS.get(section.lower(), ()) if name.startswith("WARROOM_") and key else ()
+        if section in HAS_SECRETS or not keys or key.lower() in keys or KUBERNETES.fullmatch(key):
+            continue
+        near = difflib.get_close_matches(key.lower(), keys, n=1)
+        known = near or sorted(keys)
+        hint = " or ".join(f"WARROOM_{section}_{one.upper()}" for one in known)
+        raise ConfigError(f"unknown variable {name}; {'did you mean' if near else 'known:'} {hint}{'?' * bool(near)}")
 
 
 def _public_url(word: str) -> str:

@@ -56,6 +56,27 @@ def test_the_environment_goes_before_the_file(tmp_path: Path) -> None:
     assert (config.lang, config.database_url) == ("en", "sqlite:///b.db")
 
 
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("WARROOM_SERVER_LISTN", "unknown variable WARROOM_SERVER_LISTN; did you mean WARROOM_SERVER_LISTEN?"),
+        ("WARROOM_DATABASE_DSN", "unknown variable WARROOM_DATABASE_DSN; known: WARROOM_DATABASE_URL"),
+        ("WARROOM_AGENTS_NATSURL", "did you mean WARROOM_AGENTS_NATS_URL"),
+        ("WARROOM_PATHS_PLAYBOOK", "did you mean WARROOM_PATHS_PLAYBOOKS"),
+    ],
+)
+def test_a_variable_that_names_no_key_is_a_mistake_and_not_a_default(tmp_path: Path, name: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        read(tmp_path, "", **{name: "canary"})
+
+
+def test_variables_of_others_are_left_alone(tmp_path: Path) -> None:
+    kubernetes = ("SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_80_TCP", "PORT_80_TCP_ADDR")
+    others = {f"WARROOM_SERVER_{name}": "x" for name in kubernetes}
+    config = read(tmp_path, "", WARROOM_SERVER="http://x", WARROOM_AGENT_TOKEN="x", PATH="/", **others)
+    assert config.url == "http://127.0.0.1:8800"
+
+
 def test_secrets_come_from_the_environment_or_a_file_and_are_never_shown(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("canary-file-token\n")
     config = read(

@@ -6,10 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import ssl
 import time
-from dataclasses import dataclass, field
-from typing import Any
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -17,34 +14,17 @@ from nats.errors import Error as NatsError
 
 from bot.adapters.agents.desk import AgentDesk
 from bot.adapters.agents.link import LinkBroken
+from bot.adapters.agents.nats_dial import NatsAddress, close, dial
 from bot.wire.complaints import Complaints
-from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, NatsLogin, Server, Subjects, insist_on_tls, text_of
+from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, text_of
+
+__all__ = ["NatsAddress", "NatsHub"]
 
 log = logging.getLogger("warroom.hub")
 
 RETRY_S = 2.0
-CLOSE_WITHIN_S = 1.0
 INBOX = 1024
 """Texts that may wait for a link to be read."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NatsAddress:
-    """Which NATS to use and how to be let in."""
-
-    server: Server
-    login: NatsLogin = field(default_factory=NatsLogin)
-    subjects: Subjects = field(default_factory=Subjects)
-    tls: ssl.SSLContext | None = None
-
-
-class _TlsClient(Client):
-    """Says nothing, and no password, to a server without TLS."""
-
-    async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        if initial_connection:
-            insist_on_tls(info)
-        await super()._process_info(info, initial_connection)
 
 
 class NatsHub:
@@ -65,7 +45,7 @@ class NatsHub:
         where = self._address.server.url
         while True:
             try:
-                client = await self._connect()
+                client = await dial(self._address, self._broke)
             except (OSError, NatsError, TimeoutError) as exc:
                 log.warning("NATS %s cannot be used: %s", where, str(exc) or type(exc).__name__)
                 await asyncio.sleep(RETRY_S)
@@ -78,37 +58,8 @@ class NatsHub:
             finally:
                 await self._leave(client)
 
-    async def _connect(self) -> Client:
-        """A client that does not reconnect by itself. Raises OSError, NatsError, TimeoutError.
-
-        It would wait for ever for the end of a connection whose TLS handshake failed.
-        """
-        address = self._address
-        client = _TlsClient() if address.server.scheme == "tls" else Client()
-        dialling = True
-
-        async def failed(exc: Exception) -> None:
-            if dialling:
-                raise exc
-            log.warning("NATS %s: %s", address.server.url, str(exc) or type(exc).__name__)
-
-        try:
-            await client.connect(
-                servers=[address.server.url],
-                name="warroom hub",
-                tls=address.tls,
-                allow_reconnect=False,
-                connect_timeout=3,
-                ping_interval=10,
-                error_cb=failed,
-                **address.login.options(),
-            )
-        except BaseException:
-            dialling = False
-            await _close(client)
-            raise
-        dialling = False
-        return client
+    def _broke(self, exc: Exception) -> None:
+        self._complaints.warn("NATS %s: %s", self._address.server.url, str(exc) or type(exc).__name__)
 
     async def _serve(self, client: Client) -> None:
         async def knocked(message: Msg) -> None:
@@ -159,13 +110,7 @@ class NatsHub:
         await asyncio.gather(*self._talks, return_exceptions=True)
         with contextlib.suppress(OSError, NatsError, TimeoutError, asyncio.CancelledError):
             await client.flush(1)
-        await _close(client)
-
-
-async def _close(client: Client) -> None:
-    with contextlib.suppress(Exception):
-        async with asyncio.timeout(CLOSE_WITHIN_S):
-            await client.close()
+        await close(client)
 
 
 class _Link:

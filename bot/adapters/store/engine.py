@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event, exc
@@ -43,6 +44,14 @@ def async_url(url: str) -> URL:
     if family not in _DRIVERS:
         raise ConfigError(f'[database] url begins with "{family}:"; only sqlite and postgresql are supported')
     return parsed.set(drivername=_DRIVERS[family])
+
+
+def sqlite_file(url: str) -> Path | None:
+    """The file of an SQLite URL; None for another database, or one in memory. Raises ConfigError."""
+    target = async_url(url)
+    if target.get_backend_name() != "sqlite" or target.database in (None, "", ":memory:"):
+        return None
+    return Path(str(target.database))
 
 
 def make_engine(url: str, *, timeout_s: float, pool_size: int) -> AsyncEngine:
