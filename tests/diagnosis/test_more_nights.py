@@ -198,3 +198,18 @@ def test_a_database_that_says_it_is_full_is_believed() -> None:
 
     run = play(full, playbook=read_playbook(text))
     assert named(run) == ("connections_exhausted",), shares(run.verdict())
+
+
+def test_a_refusal_seen_from_one_place_is_not_called_loss() -> None:
+    """A service on a single vantage point was stopped, and the group read that connections are lost on the way out."""
+    one = agents()[:1]
+
+    def refuses(request: ProbeRequest, _agent: Agent) -> Outcome | None:
+        if request.layer in {"tcp", "tls", "http", "api"}:
+            return bad(request, Failure.TCP_REFUSED)
+        return None
+
+    ranked = play(refuses, who=one).verdict().ranked
+    (loss,) = [r for r in ranked if r.hypothesis.id == "region_egress_loss"]
+    assert "connections_fail" not in {finding.evidence.id for finding in loss.findings if finding.holds}
+    assert loss.share < 0.3
