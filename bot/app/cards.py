@@ -235,7 +235,7 @@ def _caveats(verdict: Verdict) -> list[Block]:
     """What the verdict cannot say, and red cells it leaves without a cause."""
     out: list[Block] = []
     if verdict.unexplained:
-        cells = same(", ".join(f"{agent} {layer}" for agent, layer in sorted(verdict.unexplained)[:6]))
+        cells = same(", ".join(" ".join(filter(None, key)) for key in sorted(verdict.unexplained)[:6]))
         out.append(Paragraph(text=cells, label=Text("还没有解释", "Not explained")))
     for leader in verdict.leaders():
         if leader.scope.kind == "vpc" and not leader.facts["near"]["vpcs"]:

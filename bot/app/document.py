@@ -7,6 +7,7 @@ from typing import Any
 
 from bot.app.before import changes_of, meanings, onset_of
 from bot.app.cards import cause, headline, missing, unknowns, why
+from bot.diagnosis.cells import Key
 from bot.diagnosis.hypothesis import Ranked
 from bot.diagnosis.investigation import Investigation
 from bot.domain.text import Lang
@@ -37,7 +38,7 @@ def document(
         "culprit": culprit_of(run),
         "missing": [f"{name}: {reason or 'not connected'}" for name, reason in run.why_missing().items()],
         "missing_text": missing(run).in_(lang),
-        "unexplained": [{"agent": agent, "layer": layer} for agent, layer in sorted(verdict.unexplained)],
+        "unexplained": [_cell(key) for key in sorted(verdict.unexplained)],
         "next": _next(run),
         "onset": onset_of(run),
         "changes": changes_of(run),
@@ -52,14 +53,20 @@ def culprit_of(run: Investigation) -> dict[str, Any] | None:
     return next((c for c in (leader.culprit() for leader in run.verdict().leaders()) if c), None)
 
 
+def _cell(key: Key) -> dict[str, str]:
+    agent, layer, service = key
+    return {"agent": agent, "layer": layer, "service": service}
+
+
 def _hypothesis(ranked: Ranked, lang: Lang) -> dict[str, Any]:
     return {
         "id": ranked.hypothesis.id,
         "title": ranked.title.in_(lang),
         "share": round(ranked.share, 4),
         "logit": round(ranked.logit, 3),
-        "scope": {"kind": ranked.scope.kind, "name": ranked.scope.name, "region": ranked.scope.region},
-        "explains": [{"agent": agent, "layer": layer} for agent, layer in sorted(ranked.explained)],
+        "scope": {"kind": ranked.scope.kind, "name": ranked.scope.name, "region": ranked.scope.region}
+        | ({"service": ranked.scope.service} if ranked.scope.service else {}),
+        "explains": [_cell(key) for key in sorted(ranked.explained)],
         "evidence": [
             {
                 "id": f.evidence.id,

@@ -1,4 +1,4 @@
-"""Observations counted into the cells of the matrix: one cell for each agent and layer."""
+"""Observations counted into the cells of the matrix: one cell for each agent and layer, or for each service as well."""
 
 from __future__ import annotations
 
@@ -7,15 +7,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
+from urllib.parse import urlsplit
 
 from bot.domain.failure import Failure, FaultOf, Phase, phase_of
 from bot.domain.layers import BY_ID
 from bot.domain.probe import UP_RATE, Observation, wilson
 
+Key = tuple[str, str, str]
+"""(agent, layer, service)."""
+SHARED = frozenset({"dns_internal", "control", "control_dns", "service"})
+"""Layers that tell of the way, or of us, and not of one service we depend on."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Cell:
-    """What one vantage point saw of one layer. `tries` is 0 when nothing could be measured (see `trouble`)."""
+    """What one vantage point saw of one layer. `tries` is 0 when nothing could be measured (see `trouble`).
+
+    `service` is the host that was asked, "" where the cell is not about one.
+    """
 
     agent: str
     region: str
@@ -24,6 +33,7 @@ class Cell:
     vpc: str
     cluster: str
     layer: str
+    service: str = ""
     tries: int = 0
     ok: int = 0
     failures: Mapping[str, int] = field(default_factory=dict)
@@ -33,6 +43,11 @@ class Cell:
     skew_ms: float | None = None
     trouble: FaultOf | None = None
     """Set when nothing was measured because of the agent or its policy."""
+
+    @property
+    def key(self) -> Key:
+        """What tells it from the others of a run."""
+        return self.agent, self.layer, self.service
 
     @property
     def rate(self) -> float:
@@ -65,12 +80,39 @@ class Cell:
 
 
 def cells(observations: Iterable[Observation]) -> tuple[Cell, ...]:
-    """Every measured or attempted cell, in a stable order."""
-    found: dict[tuple[str, str], list[Cell]] = {}
+    """Every measured or attempted cell of the matrix, all services together, in a stable order."""
+    return together(by_service(observations))
+
+
+def by_service(observations: Iterable[Observation]) -> tuple[Cell, ...]:
+    """The same with a cell for each service, so that a service that works does not hide one that does not."""
+    found: dict[Key, list[Cell]] = {}
     for observation in observations:
         for cell in _cells_of(observation):
-            found.setdefault((cell.agent, cell.layer), []).append(cell)
+            found.setdefault(cell.key, []).append(cell)
     return tuple(_merge(parts) for _, parts in sorted(found.items()))
+
+
+def together(parts: Iterable[Cell]) -> tuple[Cell, ...]:
+    """Cells of several services as one for each agent and layer."""
+    found: dict[tuple[str, str], list[Cell]] = {}
+    for cell in parts:
+        found.setdefault((cell.agent, cell.layer), []).append(cell)
+    return tuple(_merged(mine) for _, mine in sorted(found.items()))
+
+
+def _merged(mine: Sequence[Cell]) -> Cell:
+    return mine[0] if len(mine) == 1 else replace(_merge(mine), service="")
+
+
+def service_of(seen: Observation) -> str:
+    """The host that was asked: targets are URLs, names, or host:port."""
+    if seen.layer in SHARED:
+        return ""
+    try:
+        return urlsplit(seen.target if "://" in seen.target else f"//{seen.target}").hostname or seen.target
+    except ValueError:
+        return seen.target
 
 
 def _cells_of(seen: Observation) -> Sequence[Cell]:
@@ -84,6 +126,7 @@ def _cells_of(seen: Observation) -> Sequence[Cell]:
         vpc=seen.vpc,
         cluster=seen.cluster,
         layer=seen.layer,
+        service=service_of(seen),
     )
     if seen.fault_of in (FaultOf.AGENT, FaultOf.POLICY) and not seen.ok:
         return (replace(blank, trouble=seen.fault_of),)

@@ -7,13 +7,14 @@ carries through `&&` and `||` as "unknown": not measured is never the same as no
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any, Literal
 
-from bot.diagnosis.baseline import Baseline, Key, Onset
-from bot.diagnosis.cells import Cell
+from bot.diagnosis.baseline import Baseline, Onset
+from bot.diagnosis.baseline import Key as Normal
+from bot.diagnosis.cells import Cell, Key, together
 from bot.diagnosis.extras import EXTRA_FIELDS, extras
 from bot.diagnosis.history import TIMING_FIELDS, changed, compared
 from bot.diagnosis.pinned import ADDRESS_FIELDS, ADDRESS_GROUPS, Pinned, compare
@@ -32,29 +33,53 @@ Facts = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scope:
-    """Where a fault may lie."""
+    """Where a fault may lie, and of which service it is; "" for all that were asked."""
 
     kind: ScopeKind
     name: str
     region: str
     agents: frozenset[str]
+    service: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """All that was seen, counted once: the input of every rule."""
+    """All that was seen, counted once: the input of every rule.
+
+    `parts` are the cells of each service by itself, `cells` the same of all services together.
+    """
 
     agents: tuple[Agent, ...]
-    cells: tuple[Cell, ...]
+    parts: tuple[Cell, ...]
+    cells: tuple[Cell, ...] = field(init=False)
     extras: tuple[Observation, ...] = ()
     """What follow-up probes saw."""
     pinned: tuple[Pinned, ...] = ()
     missing: tuple[str, ...] = ()
-    baselines: Mapping[Key, Baseline] = field(default_factory=dict)
+    baselines: Mapping[Normal, Baseline] = field(default_factory=dict)
     onset: Onset | None = None
     """When most of what is red went red; None where nobody knows, or nothing is."""
     changes: tuple[Change, ...] | None = None
     """Changes near the onset, newest first; None where nobody posts any, or the onset is unknown."""
+
+    def __post_init__(self) -> None:
+        """Count the services together."""
+        object.__setattr__(self, "cells", together(self.parts))
+
+    @property
+    def services(self) -> tuple[str, ...]:
+        """The services that were asked, by host."""
+        return tuple(sorted({c.service for c in self.parts if c.service and c.tries}))
+
+    def of(self, service: str) -> Picture:
+        """As if no other service had been asked. What is normal is known of all together only, so not here."""
+        parts = tuple(c for c in self.parts if c.service in ("", service))
+        pinned = tuple(p for p in self.pinned if p.service == service)
+        return replace(self, parts=parts, pinned=pinned, baselines={})
+
+    def without(self, keys: Collection[Key]) -> Picture:
+        """As if these had not been measured."""
+        return replace(self, parts=tuple(c for c in self.parts if c.key not in keys))
 
 
 def scopes(kind: ScopeKind, agents: Sequence[Agent]) -> Sequence[Scope]:
@@ -79,6 +104,7 @@ def scopes(kind: ScopeKind, agents: Sequence[Agent]) -> Sequence[Scope]:
 
 def facts(picture: Picture, scope: Scope) -> Facts:
     """The nested mapping that rules see. Shape: {group: {layer: {...}, "agents": n}, "scope": ..., "missing": n}."""
+    picture = picture.of(scope.service) if scope.service else picture
     inside = scope.agents
     member: dict[str, Callable[[Cell | Agent, str], bool]] = {
         "all": lambda _c, _n: True,
@@ -96,7 +122,13 @@ def facts(picture: Picture, scope: Scope) -> Facts:
         out[group]["agents"] = sum(1 for a in picture.agents if holds(a, a.name))
     out["inside"] |= extras(picture.extras, inside)
     out["all"] |= extras(picture.extras, frozenset(a.name for a in picture.agents))
-    out["scope"] = {"kind": scope.kind, "name": scope.name, "region": scope.region, "agents": len(inside)}
+    out["scope"] = {
+        "kind": scope.kind,
+        "name": scope.name,
+        "region": scope.region,
+        "agents": len(inside),
+        "service": scope.service,
+    }
     _compare_answers(out, picture, inside)
     out["missing"] = len(picture.missing)
     near, onset = picture.changes, picture.onset
@@ -104,7 +136,7 @@ def facts(picture: Picture, scope: Scope) -> Facts:
     return out
 
 
-def _group(mine: Sequence[Cell], baselines: Mapping[Key, Baseline]) -> dict[str, Any]:
+def _group(mine: Sequence[Cell], baselines: Mapping[Normal, Baseline]) -> dict[str, Any]:
     by_layer: dict[str, list[Cell]] = {}
     for cell in mine:
         if cell.tries:
@@ -236,5 +268,5 @@ GROUP_FIELDS: Mapping[str, type] = {
     "near_told_same": bool,
 }
 SUB_GROUPS: Mapping[str, Mapping[str, type]] = {**EXTRA_FIELDS, **dict.fromkeys(ADDRESS_GROUPS, ADDRESS_FIELDS)}
-SCOPE_FIELDS: Mapping[str, type] = {"kind": str, "name": str, "region": str, "agents": int}
+SCOPE_FIELDS: Mapping[str, type] = {"kind": str, "name": str, "region": str, "agents": int, "service": str}
 """The vocabulary rules may use, for `playbook check`."""
