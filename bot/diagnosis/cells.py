@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import Any
@@ -17,6 +17,10 @@ Key = tuple[str, str, str]
 """(agent, layer, service)."""
 SHARED = frozenset({"dns_internal", "control", "control_dns", "service"})
 """Layers that tell of the way, or of us, and not of one service we depend on."""
+
+
+PINNED = frozenset({"ping", "neighbour", "http", "api_signed"})
+"""Layers of probes that are sent to a known address, which may be one that others were told."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,10 +91,43 @@ def cells(observations: Iterable[Observation]) -> tuple[Cell, ...]:
 def by_service(observations: Iterable[Observation]) -> tuple[Cell, ...]:
     """The same with a cell for each service, so that a service that works does not hide one that does not."""
     found: dict[Key, list[Cell]] = {}
-    for observation in observations:
+    for observation in _own(tuple(observations)):
         for cell in _cells_of(observation):
             found.setdefault(cell.key, []).append(cell)
     return tuple(_merge(parts) for _, parts in sorted(found.items()))
+
+
+def _own(observations: Sequence[Observation]) -> Iterator[Observation]:
+    """Without tries at addresses that the vantage point itself is not told, where it was tried at one that it is.
+
+    Addresses told differently here and there are all tried from everywhere to find out which work (see `pinned`); the
+    matrix shows what a vantage point gets when it goes its own way.
+    """
+    told = told_addresses(observations)
+    tried = {(o.agent, o.probe) for o in observations if _address(o) in told.get((o.agent, service_of(o)), ())}
+    for seen in observations:
+        address = _address(seen)
+        foreign = bool(address) and address not in told.get((seen.agent, service_of(seen)), ())
+        if not (foreign and (seen.agent, seen.probe) in tried):
+            yield seen
+
+
+def told_addresses(observations: Iterable[Observation]) -> Mapping[tuple[str, str], set[str]]:
+    """{(agent, service): addresses} on the service's own way; a public resolver's where that tells none."""
+    own: dict[tuple[str, str], set[str]] = {}
+    public: dict[tuple[str, str], set[str]] = {}
+    for seen in observations:
+        if seen.kind == "dns" and seen.layer not in SHARED:
+            found = public if seen.layer == "dns_public" else own
+            answers = (str(a) for a in seen.detail.get("answers") or ())
+            found.setdefault((seen.agent, service_of(seen)), set()).update(answers)
+    return {key: own.get(key) or public.get(key) or set() for key in {*own, *public}}
+
+
+def _address(seen: Observation) -> str:
+    """The address a pinned probe was sent to."""
+    address = seen.detail.get("address")
+    return address if seen.layer in PINNED and isinstance(address, str) else ""
 
 
 def together(parts: Iterable[Cell]) -> tuple[Cell, ...]:

@@ -209,6 +209,12 @@ def _compare_answers(out: dict[str, Any], picture: Picture, inside: frozenset[st
     mine = [told[name] for name in inside if name in told]
     if len(mine) > 1:
         out["inside"]["told_alike"] = all(one & mine[0] for one in mine)
+    by_region: dict[str, set[str]] = {}
+    for one in picture.agents:
+        if one.name not in inside and one.name in told:
+            by_region.setdefault(one.region, set()).update(told[one.name])
+    if len(by_region) > 1:
+        out["outside"]["told_by_region"] = not set.intersection(*by_region.values())
     if mine and near & told.keys():
         out["inside"]["near_told_same"] = any(told[name] & set().union(*mine) for name in near & told.keys())
 
@@ -265,6 +271,7 @@ GROUP_FIELDS: Mapping[str, type] = {
     "shared_answers": list,
     "resolvers_differ": bool,
     "told_alike": bool,
+    "told_by_region": bool,
     "near_told_same": bool,
 }
 SUB_GROUPS: Mapping[str, Mapping[str, type]] = {**EXTRA_FIELDS, **dict.fromkeys(ADDRESS_GROUPS, ADDRESS_FIELDS)}

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.diagnosis.asks import Ask, asks_of, is_address
+from bot.diagnosis.cells import told_addresses
 from bot.diagnosis.later import later_asks
 from bot.diagnosis.pacing import BUDGET_QPS, paced, request
 from bot.domain.playbook import DATABASES, Playbook
@@ -21,7 +22,7 @@ AGREE = 2
 SETTLE_S = 0.8
 """... and otherwise after this many seconds, by majority."""
 MAX_PINS = 2
-"""Addresses of one name that pinned probes try."""
+"""Addresses of one name that pinned probes try, beside the one an agent is told itself."""
 LISTEN_S = 2.5
 """Until then a second address may be told somewhere."""
 
@@ -58,13 +59,17 @@ def pin(
 ) -> tuple[tuple[ProbeRequest, ...], tuple[Ask, ...]]:
     """Requests whose address has been learned by now, and what still waits.
 
-    A question whose first address is on its way waits on for a little, because elsewhere another one may be told.
+    A question whose first address is on its way waits on for a little, because elsewhere another one may be told. What
+    an agent itself is told is tried from there in any case: it is the way its services go.
     """
-    told = learned(observations)
+    told, own = learned(observations), told_addresses(observations)
     ready: list[ProbeRequest] = []
     left: list[Ask] = []
     for ask in waiting:
         known = (ask.pin,) if is_address(ask.pin) else _settled(told.get(ask.pin, {}), elapsed_s)
+        mine = own.get((ask.agent.name, ask.pin), set())
+        if known and mine and not mine & {*known, *ask.pinned}:
+            known = [*known, min(mine)]
         addresses = [a for a in known if a not in ask.pinned]
         for n, address in enumerate(addresses, start=len(ask.pinned)):
             params = {**ask.params, "address": address}

@@ -70,7 +70,7 @@ def by_region(request: ProbeRequest, agent: Agent) -> str:
 def regional_outage(request: ProbeRequest, agent: Agent) -> Outcome | None:
     if request.kind == "dns":
         return well(request, answers=[by_region(request, agent)])
-    dead = request.params.get("address") == HERE
+    dead = request.params.get("address") == HERE and request.layer != "control"
     unnamed = "address" not in request.params and request.layer in ("api", "by_name", "store")
     if dead or (unnamed and by_region(request, agent) == HERE):
         return bad(request, Failure.TCP_TIMEOUT)
