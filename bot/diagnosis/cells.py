@@ -19,6 +19,9 @@ SHARED = frozenset({"dns_internal", "control", "control_dns", "service"})
 """Layers that tell of the way, or of us, and not of one service we depend on."""
 
 
+STALL_MS = 190.0
+"""TCP repeats what is lost after 200 ms at the earliest (RTO_MIN of Linux), a SYN after 1 s (RFC 6298)."""
+TIMEOUTS = frozenset({"dns_timeout", "ping_timeout", "tcp_timeout", "tls_timeout", "http_timeout", "db_timeout"})
 PINNED = frozenset({"ping", "neighbour", "http", "api_signed"})
 """Layers of probes that are sent to a known address, which may be one that others were told."""
 
@@ -45,6 +48,8 @@ class Cell:
     answers: tuple[str, ...] = ()
     ms: float | None = None
     skew_ms: float | None = None
+    stalls: int = 0
+    """Tries that worked, but only after something that was lost on the way had been sent again."""
     trouble: FaultOf | None = None
     """Set when nothing was measured because of the agent or its policy."""
 
@@ -76,6 +81,11 @@ class Cell:
     def failure(self) -> str:
         """The most common failure, "" when there was none."""
         return max(self.failures, key=lambda f: (self.failures[f], f)) if self.failures else ""
+
+    @property
+    def lost(self) -> int:
+        """Tries that lost something on the way: no answer in time, or only after a repetition."""
+        return min(self.tries, self.stalls + sum(n for f, n in self.failures.items() if f in TIMEOUTS))
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -190,7 +200,15 @@ def _count(blank: Cell, seen: Observation) -> Cell:
         answers=tuple(str(a) for a in detail.get("answers") or ()),
         ms=_typical(seen),
         skew_ms=detail.get("date_skew_ms"),
+        stalls=0 if seen.kind == "dns" else _stalls(detail.get("each"), seen.lag_ms),
     )
+
+
+def _stalls(each: Any, lag_ms: float) -> int:
+    """Tries that took a retransmission longer than the fastest one; a probe whose own clock was late cannot tell."""
+    rows = [t for t in each if isinstance(t, Mapping)] if isinstance(each, (list, tuple)) else []
+    took = [t["ms"] for t in rows if not t.get("failure") and isinstance(t.get("ms"), (int, float))]
+    return sum(1 for ms in took if ms - min(took) >= STALL_MS + lag_ms)
 
 
 def _typical(seen: Observation) -> float | None:
@@ -218,7 +236,7 @@ def _phases(whole: Cell, seen: Observation) -> Sequence[Cell]:
         bad = min(left, sum(failures.values()))
         if left:
             ms = seen.timings_ms.get("first_byte" if layer == "http" else layer)
-            extra = whole if layer == "http" else replace(whole, codes=(), skew_ms=None)
+            extra = whole if layer == "http" else replace(whole, codes=(), skew_ms=None, stalls=0)
             parts.append(replace(extra, layer=layer, tries=left, ok=left - bad, failures=failures, ms=ms))
         left -= bad
     return parts
@@ -240,6 +258,7 @@ def _merge(parts: Sequence[Cell]) -> Cell:
         answers=tuple(sorted({a for p in measured for a in p.answers})),
         ms=_median(p.ms for p in measured),
         skew_ms=_median(p.skew_ms for p in measured),
+        stalls=sum(p.stalls for p in measured),
     )
 
 

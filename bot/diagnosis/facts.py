@@ -159,6 +159,7 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
         failures.update(cell.failures)
     states = [c.state for c in cells]
     rate = ok / tries
+    lost = wilson(sum(c.lost for c in cells), tries)
     aggregate: dict[str, Any] = {
         "n": len(cells),
         "tries": tries,
@@ -172,6 +173,9 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
         "some_up": "up" in states,
         "some_bad": any(s != "up" for s in states),
         "partial": 0 < rate < UP_RATE,
+        "lost_low": lost[0],
+        "lost_high": lost[1],
+        "all_lose": all(c.lost for c in cells),
         **_named(max(failures, key=lambda f: (failures[f], f)) if failures else ""),
         "failures": sorted(failures),
         "codes": sorted({code for c in cells for code in c.codes}),
@@ -250,6 +254,9 @@ LAYER_FIELDS: Mapping[str, type] = {
     "some_up": bool,
     "some_bad": bool,
     "partial": bool,
+    "lost_low": float,
+    "lost_high": float,
+    "all_lose": bool,
     "failure": str,
     "failure_zh": str,
     "failure_en": str,
