@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from math import sqrt
 from statistics import median
 from typing import Any, Literal
 
@@ -159,6 +160,7 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
         failures.update(cell.failures)
     states = [c.state for c in cells]
     rate = ok / tries
+    evenly_bad = all(s != "up" for s in states) or (high < UP_RATE and _alike(cells, rate))
     lost = wilson(sum(c.lost for c in cells), tries)
     aggregate: dict[str, Any] = {
         "n": len(cells),
@@ -170,6 +172,8 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
         "up": all(s == "up" for s in states),
         "down": all(s == "down" for s in states),
         "bad": all(s != "up" for s in states),
+        "evenly_bad": evenly_bad,
+        "spared": "up" in states and not evenly_bad,
         "some_up": "up" in states,
         "some_bad": any(s != "up" for s in states),
         "partial": 0 < rate < UP_RATE,
@@ -188,6 +192,20 @@ def _aggregate(cells: Sequence[Cell]) -> dict[str, Any]:
     if skews:
         aggregate["skew_ms"] = median(skews)
     return aggregate
+
+
+def _alike(cells: Sequence[Cell], rate: float) -> bool:
+    """Whether one success rate explains what every vantage point saw, lucky ones included.
+
+    Of a service that fails half of the time, somebody sees four good answers in a row: that is no exception. Pearson's
+    chi-squared test of homogeneity at 5 %, with the critical value after Wilson and Hilferty (1931).
+    """
+    freedom = len(cells) - 1
+    if freedom < 1 or not 0 < rate < 1:
+        return True
+    found = sum((c.ok - c.tries * rate) ** 2 / (c.tries * rate * (1 - rate)) for c in cells)
+    part = 2 / (9 * freedom)
+    return found <= freedom * (1 - part + 1.645 * sqrt(part)) ** 3
 
 
 def _named(failure: str) -> dict[str, str]:
@@ -251,6 +269,8 @@ LAYER_FIELDS: Mapping[str, type] = {
     "up": bool,
     "down": bool,
     "bad": bool,
+    "evenly_bad": bool,
+    "spared": bool,
     "some_up": bool,
     "some_bad": bool,
     "partial": bool,
