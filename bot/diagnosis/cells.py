@@ -178,6 +178,8 @@ def _cells_of(seen: Observation) -> Sequence[Cell]:
     if seen.fault_of in (FaultOf.AGENT, FaultOf.POLICY) and not seen.ok:
         return (replace(blank, trouble=seen.fault_of),)
     whole = _count(blank, seen)
+    if seen.layer == "db":
+        return (whole, *_connecting(whole, seen))
     return _phases(whole, seen) if seen.layer == "http" else (whole,)
 
 
@@ -240,6 +242,18 @@ def _phases(whole: Cell, seen: Observation) -> Sequence[Cell]:
             parts.append(replace(extra, layer=layer, tries=left, ok=left - bad, failures=failures, ms=ms))
         left -= bad
     return parts
+
+
+def _connecting(whole: Cell, seen: Observation) -> Iterator[Cell]:
+    """How connecting to a database went: everything that could go wrong after it was connected is left out."""
+    phases = {name: phase_of(Failure(name)) for name in whole.failures}
+    unresolved = sum(n for name, n in whole.failures.items() if phases[name] is Phase.DNS)
+    failures = {name: n for name, n in whole.failures.items() if phases[name] is Phase.TCP}
+    tries = whole.tries - unresolved
+    if tries > 0:
+        ok = max(0, tries - sum(failures.values()))
+        ms = seen.timings_ms.get("tcp")
+        yield replace(whole, layer="tcp", tries=tries, ok=ok, failures=failures, ms=ms, codes=(), stalls=0)
 
 
 def _merge(parts: Sequence[Cell]) -> Cell:
