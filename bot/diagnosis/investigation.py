@@ -64,6 +64,9 @@ class Investigation:
         self._missing = dict.fromkeys(plan.absent(playbook, agents), "")
         self._missing |= dict.fromkeys(plan.unaskable(playbook, agents), "no vantage point may ask this kind of probe")
         self._waiting: tuple[Ask, ...] = ()
+        self._pinned: tuple[Ask, ...] = ()
+        self._crossed: set[tuple[str, str]] = set()
+        """(name, address) that were tried from elsewhere because they fail where they are told."""
         self._asked: dict[tuple[str, str], int] = {}
         self._observations: list[Observation] = []
         self._silent: dict[str, dict[str, str]] = {}
@@ -85,7 +88,7 @@ class Investigation:
     def start(self) -> Sequence[ProbeRequest]:
         """The first round."""
         first = plan.sweep(self.playbook, self._ready, light=self._light, share=self._share)
-        self._waiting = first.pinned
+        self._waiting = self._pinned = first.pinned
         for ask in first.pinned:
             self._asked.setdefault((ask.agent.name, ask.probe), 1)
         now = self._count(first.now)
@@ -112,7 +115,12 @@ class Investigation:
     def more(self, *, elapsed_s: float) -> Sequence[ProbeRequest]:
         """What is worth asking now that this much is known: pinned probes, then what would decide the leaders."""
         ready, self._waiting = plan.pin(self._waiting, self._observations, elapsed_s=elapsed_s)
-        return [*self._count(ready), *self._count(self._follow_up(elapsed_s))]
+        return [*self._count(ready), *self._count(self._cross_check()), *self._count(self._follow_up(elapsed_s))]
+
+    def _cross_check(self) -> Sequence[ProbeRequest]:
+        found = plan.cross_check(self._pinned, self._observations, self._crossed) if not self._light else {}
+        self._crossed |= found.keys()
+        return [request for requests in found.values() for request in requests]
 
     def observations(self) -> Sequence[Observation]:
         """Everything seen, parts of one series merged, in a stable order."""

@@ -105,8 +105,8 @@ def _rank(seen: Picture, hypotheses: Sequence[Hypothesis]) -> list[Ranked]:
                 views[scope] = _View(seen, scope, reds)
             tried.append(_judge(hypothesis, scope, views[scope]))
         if tried:
-            # Of places that fit alike the smallest: it says most.
-            best.append(max(tried, key=lambda r: (r.logit, not r.scope.service, -len(r.scope.agents), r.scope.name)))
+            # Of places that fit alike the smallest, and of one service rather than all: it says most.
+            best.append(max(tried, key=lambda r: (r.logit, bool(r.scope.service), -len(r.scope.agents), r.scope.name)))
     return sorted(best, key=lambda r: (-r.logit, r.hypothesis.id))
 
 
