@@ -21,6 +21,8 @@ SHARED = frozenset({"dns_internal", "control", "control_dns", "service"})
 
 STALL_MS = 190.0
 """TCP repeats what is lost after 200 ms at the earliest (RTO_MIN of Linux), a SYN after 1 s (RFC 6298)."""
+STRAY_OF = 10
+"""Of so many datagrams one may be lost: at 2 % that happens to one cell of six."""
 TIMEOUTS = frozenset({"dns_timeout", "ping_timeout", "tcp_timeout", "tls_timeout", "http_timeout", "db_timeout"})
 PINNED = frozenset({"ping", "neighbour", "http", "api_signed"})
 """Layers of probes that are sent to a known address, which may be one that others were told."""
@@ -68,9 +70,14 @@ class Cell:
         """One of up, down, lossy, or missing or denied where nothing was measured."""
         if not self.tries:
             return "denied" if self.trouble is FaultOf.POLICY else "missing"
-        if self.rate >= UP_RATE:
+        if self.rate >= UP_RATE or self._stray:
             return "up"
         return "lossy" if self.ok else "down"
+
+    @property
+    def _stray(self) -> bool:
+        """One datagram of ten or more was lost: every network does that, and resolvers ask again."""
+        return self.tries >= STRAY_OF and dict(self.failures) == {"dns_timeout": 1} and self.ok == self.tries - 1
 
     @property
     def red(self) -> bool:

@@ -40,6 +40,15 @@ def test_two_of_twenty_is_lossy_and_neither_up_nor_down() -> None:
     assert 0.02 < low < 0.1 < high < 0.31
 
 
+def test_one_stray_datagram_of_ten_is_no_trouble_and_two_are() -> None:
+    def dns(ok: int, failure: str = "dns_timeout", tries: int = 10) -> str:
+        lost = {"tries": tries, "ok": ok, "failures": {failure: tries - ok}}
+        return one(seen("dns_public", ok=False, success_rate=ok / tries, detail=lost))["dns_public"].state
+
+    assert [dns(9), dns(8), dns(5, tries=6)] == ["up", "lossy", "lossy"]
+    assert dns(9, "dns_servfail") == "lossy", "an answer that says no is no accident of the network"
+
+
 def test_parts_of_one_series_are_pooled() -> None:
     parts = [
         seen(
