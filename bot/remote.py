@@ -140,9 +140,12 @@ def diag(playbook: str, options: Sequence[str], *, server: str, timeout_s: float
 
 
 def summary(document: dict[str, Any]) -> str:
-    """A diag document as a few lines: the answer, why, what to do, what is missing."""
+    """A diag document as a few lines: the answer, why, what to do, what would decide it, what is missing."""
     lines = [document["headline"], f"  /diag {document['playbook']} · {document['took_s']:.1f} s"]
-    lines += [f"  · {reason}" for reason in document["why"]]
+    groups = document.get("reasons") or [{"title": "", "why": document["why"]}]
+    for group in groups:
+        lines += [f"  {group['title']}"] if len(groups) > 1 and group["title"] else []
+        lines += [f"  · {reason}" for reason in group["why"]]
     for hypothesis in document["hypotheses"]:
         if hypothesis["id"] in document["verdict"] and hypothesis["remedy"]:
             lines.append(f"  → {hypothesis['remedy']}  ({hypothesis['owner']})")
@@ -150,7 +153,8 @@ def summary(document: dict[str, Any]) -> str:
     if culprit:
         lines.append(f"  culprit: {culprit.get('address')}  {culprit.get('qps', 0):,.0f} queries/s")
     lines += [f"  {percent(h['share']):>5}  {h['id']}" for h in document["hypotheses"][:4] if h["share"] >= 0.01]
-    lines.append(f"  missing: {'; '.join(document['missing']) or '-'}")
+    lines += [f"  open: {question}" for question in document.get("deciding", ())]
+    lines.append(f"  missing: {document.get('missing_text') or '; '.join(document['missing']) or '-'}")
     return "\n".join(lines)
 
 

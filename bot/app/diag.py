@@ -273,5 +273,5 @@ async def _record_verdict(tx: Tx, run: Run, investigation: Investigation, *, at:
     shares = {r.hypothesis.id: percent(r.share) for r in verdict.ranked[:3] if r.share >= 0.01}
     data = {"verdict": list(verdict.ids), "shares": shares, "culprit": culprit_of(investigation)}
     data["onset"] = onset_of(investigation)
-    text = headline(verdict)
+    text = headline(investigation)
     await record(tx, EntryKind.VERDICT, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bot.app import diag as single
-from bot.app.cards import buttons, headline, ranking, todo, tone, why
+from bot.app import reasons
+from bot.app.cards import buttons, headline, ranking, todo, tone
 from bot.app.document import culprit_of, document
 from bot.app.gather import REDRAW_S, Gathering
 from bot.app.matrix import matrix
@@ -194,11 +195,11 @@ def card(group: Group) -> tuple[Block, ...]:
     regions = "/".join(dict.fromkeys(a.region for a in lead.agents))
     sub = same(f"/diag {group.name} · {regions}")
     blocks: list[Block] = [Header(text=summary(group), tone=tone(lead.verdict()), sub=sub)]
-    items = tuple(r.playbook.title + Text("：", ": ") + headline(r.verdict()) for r in group.runs)
+    items = tuple(r.playbook.title + Text("：", ": ") + headline(r) for r in group.runs)
     blocks.append(Bullets(items=items, label=Text("各个结论", "Each verdict")))
-    if reasons := why(lead):
-        label = Text(f"为什么（{lead.playbook.title.zh}）", f"Why ({lead.playbook.title.en})")
-        blocks.append(Bullets(items=reasons, label=label))
+    for bullets in reasons.blocks(lead):
+        label, title = bullets.label or same(""), lead.playbook.title
+        blocks.append(replace(bullets, label=Text(f"{title.zh} · {label.zh}", f"{title.en} · {label.en}")))
     for what in dict.fromkeys(w for r in group.failing() for w in todo(r.verdict(), r.playbook)):
         blocks.append(Paragraph(text=what, label=Text("现在做", "Do now")))
     table = matrix(lead.picture())
@@ -235,6 +236,6 @@ def _document(run: Run, group: Group, *, took_s: float, room: Room) -> dict[str,
         **found,
         "playbook": group.name,
         "lead": lead.playbook.name,
-        "headline": f"{said.in_(room.lang)} · {headline(lead.verdict()).in_(room.lang)}",
+        "headline": f"{said.in_(room.lang)} · {headline(lead).in_(room.lang)}",
         "related": [of(r) for r in group.runs],
     }
