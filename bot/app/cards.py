@@ -62,7 +62,7 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None, zon
     codes = meanings(run)
     if codes:
         blocks.append(Bullets(items=codes, label=Text("错误码", "Error codes")))
-    blocks += [Paragraph(text=what, label=Text("现在做", "Do now")) for what in todo(verdict, run.playbook)]
+    blocks += doing(todo(verdict, run.playbook))
     blocks += deciding.blocks(run)
     table = matrix(run.picture())
     if table:
@@ -83,7 +83,7 @@ def headline(run: Investigation) -> Text:
     share = percent(verdict.share)
     if verdict.ids == (INCONCLUSIVE,):
         return inconclusive(run)
-    named = join([r.title for r in verdict.leaders()], zh="；同时，", en="; and also: ")
+    named = join([r.title for r in verdict.leaders()], zh="；同时，", en="; also: ")
     if verdict.ids == (HEALTHY,) and verdict.share >= SURE:
         return Text(f"{named.zh}（{share}）", f"{named.en} ({share})")
     if verdict.share < SURE:
@@ -101,14 +101,24 @@ def cause(run: Investigation) -> Text:
     return Text(f"{what.zh}：{named.zh}", f"{what.en}: {named.en}")
 
 
+def doing(steps: Sequence[Text]) -> list[Paragraph]:
+    """What to do as the card shows it, in the order of the causes."""
+    if len(steps) == 1:
+        return [Paragraph(text=steps[0], label=Text("现在做", "Do now"))]
+    return [
+        Paragraph(text=step, label=Text(f"现在做（{n}）", f"Do now ({n})")) for n, step in enumerate(steps, start=1)
+    ]
+
+
 def todo(verdict: Verdict, playbook: Playbook) -> tuple[Text, ...]:
     """Remedy and owner for each named cause."""
     out = []
     for leader in verdict.leaders():
         who = leader.hypothesis.owner
-        person = playbook.owners.get(who.en) or playbook.owners.get(who.en.removeprefix("the "))
-        at = same(f" @{person.lstrip('@')}") if person else same("")
-        out.append(leader.remedy + Text(f"（负责人：{who.zh}{at.zh}）", f" (owner: {who.en}{at.en})"))
+        role = who.en.removeprefix("the ")
+        person = playbook.owners.get(role) or playbook.owners.get(who.en)
+        at = f" @{person.lstrip('@')}" if person else ""
+        out.append(leader.remedy + Text(f"（负责人：{who.zh}{at}）", f" (owner: {role}{at})"))
     return tuple(out)
 
 

@@ -6,7 +6,6 @@ question, with the place it is about and why there is no answer yet.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ from bot.diagnosis.investigation import Investigation
 from bot.domain.layers import BY_ID
 from bot.domain.message import Bullets
 from bot.domain.probe import Agent
-from bot.domain.text import Text, join, same
+from bot.domain.text import Text, join, same, tight
 
 SURE = 0.6
 """Below this share the words are "leaning to", and what would decide it is said."""
@@ -37,7 +36,6 @@ PROBES: Mapping[str, str] = {
     "changes": "changes",
 }
 """A follow-up's group of facts -> the probe kind that gives it."""
-_GAP = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,8 +95,7 @@ def _question(run: Investigation, seen: Picture, ranked: Ranked, finding: Findin
     if asked is None:
         return None
     where = ranked.scope.place if key in FIELDS else _place(group, ranked, seen)
-    # Between Chinese characters no space is set.
-    zh = _GAP.sub("", asked.zh.replace("{place}", where.zh))
+    zh = tight(asked.zh.replace("{place}", where.zh))
     why = _why_open(first, "near" if key == "near_told_same" else group, key, ranked, run)
     return Text(f"{zh}（{why.zh}）", f"{asked.en.replace('{place}', where.en)} ({why.en})")
 

@@ -16,8 +16,13 @@ STATES = {
 def missing(run: Investigation) -> Text:
     """Who did not answer and what could not be asked; "nothing" is said as well."""
     parts = [said(gap) for gap in run.gaps()]
-    for name in run.unlearned():
-        parts.append(Text(f"没有人能解析 {name}，直连没有测", f"nobody resolved {name}; by address not tried"))
+    if names := run.unlearned():
+        parts.append(
+            Text(
+                f"没有人能解析 {'、'.join(names)}，所以没有直连地址去测",
+                f"nobody resolved {', '.join(names)}, so their addresses were not tried",
+            )
+        )
     return join(parts, zh="；", en="; ") if parts else Text("无", "nothing")
 
 

@@ -58,7 +58,7 @@ def _label(group: Reasons, named: list[Reasons]) -> Text:
     if len(named) == 1:
         return Text("为什么", "Why")
     title = group.cause.title
-    return Text(f"为什么（{title.zh}）", f"Why ({title.en})")
+    return Text(f"为什么：{title.zh}", f"Why: {title.en}")
 
 
 def _speaking_for(leader: Ranked, most: int) -> tuple[Text, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from bot.app import diag as single
 from bot.app import reasons
-from bot.app.cards import buttons, headline, ranking, todo, tone
+from bot.app.cards import buttons, doing, headline, ranking, todo, tone
 from bot.app.document import culprit_of, document
 from bot.app.gather import REDRAW_S, Gathering
 from bot.app.matrix import matrix
@@ -200,8 +200,7 @@ def card(group: Group) -> tuple[Block, ...]:
     for bullets in reasons.blocks(lead):
         label, title = bullets.label or same(""), lead.playbook.title
         blocks.append(replace(bullets, label=Text(f"{title.zh} · {label.zh}", f"{title.en} · {label.en}")))
-    for what in dict.fromkeys(w for r in group.failing() for w in todo(r.verdict(), r.playbook)):
-        blocks.append(Paragraph(text=what, label=Text("现在做", "Do now")))
+    blocks += doing(tuple(dict.fromkeys(w for r in group.failing() for w in todo(r.verdict(), r.playbook))))
     table = matrix(lead.picture())
     if table:
         blocks.append(table)

@@ -61,7 +61,7 @@ def _reasons(texts: Any) -> list[Block]:
     blocks: list[Block] = []
     for group in groups:
         title = group["title"] if len(groups) > 1 else None
-        label = Text(f"{seen.zh}（{title['zh']}）", f"{seen.en} ({title['en']})") if title else seen
+        label = Text(f"{seen.zh}：{title['zh']}", f"{seen.en}: {title['en']}") if title else seen
         blocks.append(Bullets(items=tuple(Text(zh=w["zh"], en=w["en"]) for w in group["why"]), label=label))
     return blocks
 

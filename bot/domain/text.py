@@ -89,13 +89,19 @@ class _Filler(string.Formatter):
 
 
 _FILL = _Filler()
+_BETWEEN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
 _BRACKETS = re.compile(r" ?\([^()]*\)|（[^（）]*）")
 
 
 def _filled(template: str, facts: Mapping[str, Any]) -> str:
     if "{" not in template:
         return template
-    return _FILL.vformat(_BRACKETS.sub(lambda found: _known(found[0], facts), template), (), facts)
+    return tight(_FILL.vformat(_BRACKETS.sub(lambda found: _known(found[0], facts), template), (), facts))
+
+
+def tight(text: str) -> str:
+    """Without the space that a template has around a name, where the name turned out to be Chinese."""
+    return _BETWEEN.sub("", text)
 
 
 def _known(aside: str, facts: Mapping[str, Any]) -> str:
