@@ -16,6 +16,7 @@ from bot.diagnosis.expressions import paths
 from bot.diagnosis.facts import Picture
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Ranked
 from bot.diagnosis.investigation import Investigation
+from bot.diagnosis.pinned import ADDRESS_GROUPS
 from bot.domain.layers import BY_ID
 from bot.domain.message import Bullets
 from bot.domain.probe import Agent
@@ -36,6 +37,9 @@ PROBES: Mapping[str, str] = {
     "changes": "changes",
 }
 """A follow-up's group of facts -> the probe kind that gives it."""
+
+ELSEWHERE: Mapping[str, str] = {"near_told_same": "near", "own_far": "outside"}
+"""Facts of the inside that the vantage points of another group measure."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,12 +100,15 @@ def _question(run: Investigation, seen: Picture, ranked: Ranked, finding: Findin
         return None
     where = ranked.scope.place if key in FIELDS else _place(group, ranked, seen)
     zh = tight(asked.zh.replace("{place}", where.zh))
-    why = _why_open(first, "near" if key == "near_told_same" else group, key, ranked, run)
+    why = _why_open(first, ELSEWHERE.get(key, group), key, ranked, run)
     return Text(f"{zh}（{why.zh}）", f"{asked.en.replace('{place}', where.en)} ({why.en})")
 
 
 def _ask(path: str, ranked: Ranked) -> Text | None:
-    """The question for one absent fact, with {place} in it."""
+    """The question for one absent fact, with {place} in it; None where there is nothing to ask.
+
+    Whether an address of its own works is asked only where the inside is known to be told one.
+    """
     group, key, field = _group(path), _key(path), path.rpartition(".")[2]
     if key in BY_ID and _known(f"{group}.{key}", ranked.facts):
         if field in TIMES:
@@ -109,6 +116,11 @@ def _ask(path: str, ranked: Ranked) -> Text | None:
             return Text(SLOWER.zh.replace("{layer}", layer.zh), SLOWER.en.replace("{layer}", layer.en))
         if field == "skew_ms":
             return CLOCK
+    if key in ADDRESS_GROUPS:
+        if not _known("inside.odd_answers", ranked.facts):
+            return FIELDS["odd_answers"]
+        if not ranked.facts["inside"]["odd_answers"]:
+            return None
     return LAYERS.get(key) or FIELDS.get(key) or ABOUT.get(key)
 
 

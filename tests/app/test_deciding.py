@@ -48,6 +48,12 @@ def test_what_nobody_measured_is_asked_of_the_vantage_points_that_could() -> Non
     ]
 
 
+def test_whether_an_address_works_is_asked_only_of_one_that_is_told() -> None:
+    told = "does region fargo resolve to the same addresses as everybody else? (not measured)"
+    assert asked("one-region-of-the-vendor", without="dns")[0] == told
+    assert not [q for q in asked("blocked-with-a-frozen-pod", without="http") if "resolves to" in q]
+
+
 def test_a_silent_neighbour_is_named_as_the_reason_and_to_be_brought_back() -> None:
     found = asked("poison-in-one-of-three", silent="umea-vm2")
     assert found[-1] == "get vantage point umea vm2 (umea-vm2) to answer (not connected)"
