@@ -52,6 +52,7 @@ FIELDS: Mapping[str, Text] = {
         "do the own and a public resolver give the same address in {place}?",
     ),
     "told_alike": Text("{place} 各处解析到的地址一样吗？", "do all of {place} resolve to the same address?"),
+    "told_by_region": Text("别的地域各有各的地址吗？", "do other regions resolve to addresses of their own?"),
     "near_told_same": Text(
         "同地域的另一个 VPC 解析到的地址和 {place} 一样吗？",
         "does another VPC of the region resolve to the same address as {place}?",

@@ -71,7 +71,7 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None, zon
             Paragraph(text=Text("* 直连已知地址，不经过 DNS", "* to a known address, DNS not in the path")),
         ]
     blocks.append(_missing_line(run))
-    blocks += _caveats(verdict)
+    blocks += caveats(verdict)
     if verdict.ranked:
         blocks.append(ranking(verdict))
     return (*blocks, Buttons(buttons=buttons(verdict, run.playbook)))
@@ -162,7 +162,7 @@ def tone(verdict: Verdict) -> Tone:
     return "good" if verdict.ids == (HEALTHY,) else "bad"
 
 
-def _caveats(verdict: Verdict) -> list[Block]:
+def caveats(verdict: Verdict) -> list[Block]:
     """What the verdict cannot say, and red cells it leaves without a cause."""
     out: list[Block] = []
     if verdict.unexplained:
@@ -186,7 +186,7 @@ def _caveats(verdict: Verdict) -> list[Block]:
 def _unexplained(verdict: Verdict, most: int = 6) -> Text:
     """The red cells that no named cause accounts for."""
     cells = sorted(verdict.unexplained)
-    shown = [same(f"{agent} ") + BY_ID[layer].title for agent, layer in cells[:most]]
+    shown = [same(f"{agent} ") + BY_ID[layer].title for agent, layer, *_ in cells[:most]]
     rest = len(cells) - len(shown)
     more = [Text(f"另有 {rest} 项", f"{rest} more")] if rest > 0 else []
     return join([*shown, *more], zh="、", en=", ")

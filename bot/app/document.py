@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from typing import Any
 
 from bot.app import reasons
-from bot.app.before import changes_of, meanings, onset_of
-from bot.app.cards import cause, headline
+from bot.app.before import before, changes_of, meanings, onset_of
+from bot.app.cards import cause, caveats, headline, todo
 from bot.app.deciding import questions, unknowns
 from bot.app.missing import missing
+from bot.app.plain import plain
 from bot.diagnosis.hypothesis import Ranked
 from bot.diagnosis.investigation import Investigation
 from bot.domain.text import Lang
 
 
 def document(
-    run: Investigation, *, run_id: str, incident: str | None, started_at: datetime, took_s: float, lang: Lang
+    run: Investigation,
+    *,
+    run_id: str,
+    incident: str | None,
+    started_at: datetime,
+    took_s: float,
+    lang: Lang,
+    zone: tzinfo = UTC,
 ) -> dict[str, Any]:
-    """The run as one JSON object (shape: DESIGN, public surfaces). Texts are in `lang`, with both under "texts"."""
+    """The run as one JSON object (shape: DESIGN, public surfaces). Texts are in `lang`, with both under "texts".
+
+    Times in texts are told in `zone`; all others are ISO 8601.
+    """
     verdict, why = run.verdict(), reasons.flat(run)
     hypotheses = [_hypothesis(r, lang) for r in verdict.ranked]
     hypotheses.append(_inconclusive(verdict.inconclusive_share, lang))
@@ -49,6 +60,10 @@ def document(
         "changes": changes_of(run),
         "recalled": run.recalled(),
         "errors": [text.in_(lang) for text in meanings(run)],
+        "language": lang,
+        "before": plain(before(run.picture(), zone), lang).splitlines(),
+        "doing": [text.in_(lang) for text in todo(verdict, run.playbook)],
+        "notes": plain(caveats(verdict), lang).splitlines(),
         "texts": _texts(run),
     }
 

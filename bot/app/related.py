@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from typing import Any
 
 from bot.app import diag as single
@@ -148,7 +149,9 @@ async def _conclude(parts: Parts, run: Run, group: Group, room: Room, *, took_s:
     async with parts.store.begin() as tx:
         current = await tx.rooms.get(room.key) or room
         run = replace(run, incident=run.incident or current.incident, finished_at=now)
-        await tx.runs.save(replace(run, document=_document(run, group, took_s=took_s, room=current)))
+        await tx.runs.save(
+            replace(run, document=_document(run, group, took_s=took_s, room=current, zone=parts.timezone))
+        )
         each = {r.playbook.name: list(r.verdict().ids) for r in group.runs}
         lead = group.lead()
         data = {"verdict": list(lead.verdict().ids), "verdicts": each, "culprit": culprit_of(lead)}
@@ -221,12 +224,18 @@ def _progress(group: Group) -> tuple[Block, ...]:
     return (header, Progress(done=done, total=total, text=text))
 
 
-def _document(run: Run, group: Group, *, took_s: float, room: Room) -> dict[str, Any]:
+def _document(run: Run, group: Group, *, took_s: float, room: Room, zone: tzinfo) -> dict[str, Any]:
     """The surest one's document under the group's name and headline, with everybody's under "related"."""
 
     def of(one: Investigation) -> dict[str, Any]:
         return document(
-            one, run_id=run.id, incident=run.incident, started_at=run.started_at, took_s=took_s, lang=room.lang
+            one,
+            run_id=run.id,
+            incident=run.incident,
+            started_at=run.started_at,
+            took_s=took_s,
+            lang=room.lang,
+            zone=zone,
         )
 
     lead, said = group.lead(), summary(group)

@@ -159,8 +159,11 @@ def test_a_vpc_of_any_name_reads_as_a_place() -> None:
     assert Text("jaffa 地域的出口丢包", "the egress of region jaffa loses packets") in titles
 
 
+SAME = ("slow-vendor", "bad-deploy", "blocked-and-throttled", "silent-region-is-no-proof", "two-regions-two-troubles")
+
+
 @pytest.mark.parametrize("lang", LANGS)
-@pytest.mark.parametrize("name", ["slow-vendor", "blocked-and-throttled", "silent-region-is-no-proof"])
+@pytest.mark.parametrize("name", SAME)
 def test_card_document_and_terminal_say_the_same(name: str, lang: Lang) -> None:
     run = told(name)
     kept = document(run, run_id="run-1", incident=None, started_at=nights.AT, took_s=8.4, lang=lang)
@@ -169,11 +172,13 @@ def test_card_document_and_terminal_say_the_same(name: str, lang: Lang) -> None:
     assert said[0] == kept["headline"] == in_terminal.splitlines()[0]
     for group in kept["reasons"]:
         assert set(group["why"]) <= set(said)
-    for line in (*kept["why"], *kept["deciding"], kept["missing_text"]):
+    both = [*kept["why"], *kept["deciding"], *kept["doing"], kept["missing_text"]]
+    for line in (*both, *(note.partition(COLON[lang])[2] for note in kept["notes"])):
         assert any(line in sentence for sentence in said), line
         assert line in in_terminal
 
 
+COLON = {"zh": "：", "en": ": "}
 LESS = [
     (name, kind)
     for name, kind in (
