@@ -186,10 +186,7 @@ def caveats(verdict: Verdict) -> list[Block]:
 def _unexplained(verdict: Verdict, most: int = 6) -> Text:
     """The red cells that no named cause accounts for."""
     cells = sorted(verdict.unexplained)
-    shown = [
-        same(f"{agent} ") + BY_ID[layer].title + same("".join(f" ({s})" for s in of if s))
-        for agent, layer, *of in cells[:most]
-    ]
+    shown = [same(f"{agent} ") + BY_ID[layer].title for agent, layer, *_ in cells[:most]]
     rest = len(cells) - len(shown)
     more = [Text(f"另有 {rest} 项", f"{rest} more")] if rest > 0 else []
     return join([*shown, *more], zh="、", en=", ")
