@@ -66,7 +66,7 @@ def questions(run: Investigation) -> tuple[Question, ...]:
 
 def blocks(run: Investigation) -> list[Bullets]:
     """The questions as the card shows them; none where the verdict is sure or nothing is open."""
-    found = tuple(question.text for question in questions(run))
+    found = tuple(one.text for one in questions(run))
     return [Bullets(items=found, label=Text("还要弄清", "What would decide it"))] if found else []
 
 
@@ -76,7 +76,7 @@ def _open(run: Investigation) -> list[Question]:
     told: dict[Text, Question] = {}
     leaders = [r for r in run.verdict().ranked if r.hypothesis.id != HEALTHY or r.share >= SURE / 2][:2]
     for ranked, finding in unknowns(leaders):
-        text = _question(run, seen, ranked, finding)
+        text = question(run, seen, ranked, finding)
         if text is not None and text not in told:
             told[text] = Question(text=text, hypothesis=ranked.hypothesis.id, evidence=finding.evidence.id)
     return list(told.values())
@@ -88,7 +88,8 @@ def unknowns(ranked: Sequence[Ranked]) -> list[tuple[Ranked, Finding]]:
     return sorted(found, key=lambda p: -(abs(p[1].evidence.yes) + abs(p[1].evidence.no)))
 
 
-def _question(run: Investigation, seen: Picture, ranked: Ranked, finding: Finding) -> Text | None:
+def question(run: Investigation, seen: Picture, ranked: Ranked, finding: Finding) -> Text | None:
+    """One open finding as a question; None where there are no words for what it rests on."""
     absent = [path for path in paths(finding.evidence.when.source) if _absent(path, ranked.facts)]
     if not absent:
         return None

@@ -10,7 +10,9 @@ from bot.app import asking, deciding
 from bot.app.deciding import questions
 from bot.diagnosis.expressions import paths
 from bot.diagnosis.history import CHANGE_FIELDS
+from bot.diagnosis.investigation import Investigation
 from bot.domain.layers import LAYER_IDS
+from bot.domain.text import Text
 from tests.app import explaining
 from tests.diagnosis import nights
 
@@ -18,11 +20,19 @@ COUNTED = {"red", "green", "vpcs", "regions", "agents", "red_layers"}
 """Facts that are always known."""
 
 
-def asked(name: str, *, without: str = "", silent: str = "") -> list[str]:
+def asked(name: str, *, without: str = "") -> list[str]:
     night = explaining.night(name)
     night = night.without_kind(without) if without else night
-    night = night.without_agent(silent) if silent else night
     return [question.text.en for question in questions(explaining.told(night))]
+
+
+def question(run: Investigation, evidence: str) -> Text:
+    """The question for one piece of open evidence, however sure the verdict is."""
+    found = deciding.unknowns(run.verdict().ranked)
+    ranked, finding = next((r, f) for r, f in found if f.evidence.id == evidence)
+    text = deciding.question(run, run.picture(), ranked, finding)
+    assert text is not None
+    return text
 
 
 def test_there_is_a_question_for_every_fact_that_evidence_rests_on() -> None:
@@ -54,9 +64,11 @@ def test_whether_an_address_works_is_asked_only_of_one_that_is_told() -> None:
     assert not [q for q in asked("blocked-with-a-frozen-pod", without="http") if "resolves to" in q]
 
 
-def test_a_silent_neighbour_is_named_as_the_reason_and_to_be_brought_back() -> None:
-    found = asked("poison-in-one-of-three", silent="umea-vm2")
-    assert found[-1] == "get vantage point umea vm2 (umea-vm2) to answer (not connected)"
+def test_a_silent_neighbour_is_told_as_the_reason() -> None:
+    run = explaining.told(explaining.night("poison-in-one-of-three").without_agent("umea-vm2"))
+    asked_en = question(run, "neighbours_are_told_otherwise").en
+    assert asked_en.startswith("does another VPC of the region resolve to the same address as VPC se?")
+    assert asked_en.endswith(" (the vantage points there did not answer)")
 
 
 def test_green_with_a_silent_region_asks_for_the_silent_region_only() -> None:
@@ -72,11 +84,7 @@ def test_a_kind_that_nobody_may_ask_is_to_be_allowed() -> None:
 def test_a_place_in_which_nobody_looks_is_said() -> None:
     only = tuple(a for a in nights.agents() if a.vantage != "vm2")
     run = nights.investigate(nights.vpc_dns_rate_limited, who=only)
-    (open_one, *_) = [
-        (r, f) for r, f in deciding.unknowns(run.verdict().ranked[:1]) if f.evidence.id == "same_region_fine"
-    ]
-    text = deciding._question(run, run.picture(), *open_one)
-    assert text is not None
+    text = question(run, "same_region_fine")
     assert text.en == "does the VPC's DNS answer from another VPC of east? (no vantage point there)"
     assert text.zh == "从 east 的另一个 VPC 问 VPC DNS 正常吗？（那里没有观测点）"
 
