@@ -22,6 +22,7 @@ from bot.diagnosis.pinned import ADDRESS_FIELDS, ADDRESS_GROUPS, Pinned, compare
 from bot.domain.change import Change
 from bot.domain.failure_words import failure_words
 from bot.domain.probe import UP_RATE, Agent, Observation, wilson
+from bot.domain.text import Text, same
 
 ScopeKind = Literal["everywhere", "region", "vpc", "cluster", "agent"]
 SCOPE_KINDS: tuple[ScopeKind, ...] = ("everywhere", "region", "vpc", "cluster", "agent")
@@ -41,6 +42,18 @@ class Scope:
     region: str
     agents: frozenset[str]
     service: str = ""
+
+    @property
+    def place(self) -> Text:
+        """What the place is called in a sentence: a bare name such as "no" or "test" would be read as a word."""
+        if self.kind == "everywhere":
+            return Text("所有观测点", "all vantage points")
+        if self.kind == "vpc":
+            return same(self.name if self.name.lower().startswith("vpc") else f"VPC {self.name}")
+        if self.kind == "region":
+            return Text(f"{self.name} 地域", f"region {self.name}")
+        what = {"cluster": Text("集群", "cluster"), "agent": Text("观测点", "vantage point")}[self.kind]
+        return what + same(f" {self.name}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +142,8 @@ def facts(picture: Picture, scope: Scope) -> Facts:
         "region": scope.region,
         "agents": len(inside),
         "service": scope.service,
+        "place_zh": scope.place.zh,
+        "place_en": scope.place.en,
     }
     _compare_answers(out, picture, inside)
     out["missing"] = len(picture.missing)
@@ -302,5 +317,13 @@ GROUP_FIELDS: Mapping[str, type] = {
     "near_told_same": bool,
 }
 SUB_GROUPS: Mapping[str, Mapping[str, type]] = {**EXTRA_FIELDS, **dict.fromkeys(ADDRESS_GROUPS, ADDRESS_FIELDS)}
-SCOPE_FIELDS: Mapping[str, type] = {"kind": str, "name": str, "region": str, "agents": int, "service": str}
+SCOPE_FIELDS: Mapping[str, type] = {
+    "kind": str,
+    "name": str,
+    "region": str,
+    "agents": int,
+    "service": str,
+    "place_zh": str,
+    "place_en": str,
+}
 """The vocabulary rules may use, for `playbook check`."""

@@ -26,6 +26,12 @@ class Evidence:
     text: Text
     otherwise: Text | None = None
 
+    def told(self, holds: bool | None) -> Text:
+        """The sentence for an outcome; what does not hold is never told as if it did."""
+        if holds is not False:
+            return self.text
+        return self.otherwise or Text(f"不成立：{self.text.zh}", f"not so: {self.text.en}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Culprit:

@@ -12,6 +12,7 @@ from typing import Any
 from bot.diagnosis import plan
 from bot.diagnosis.asks import Ask
 from bot.diagnosis.facts import Picture
+from bot.diagnosis.gaps import Gap, gaps
 from bot.diagnosis.history import NOTHING, History
 from bot.diagnosis.hypothesis import Hypothesis, Ranked, Verdict
 from bot.diagnosis.rank import diagnose, picture
@@ -137,13 +138,17 @@ class Investigation:
         return self._judged
 
     def missing(self) -> tuple[str, ...]:
-        """Names of vantage points that tell nothing."""
+        """Names of what tells nothing: vantage points, and probe kinds nobody may ask; `gaps` tells them apart."""
         return tuple(self.why_missing())
 
     def why_missing(self) -> dict[str, str]:
         """{name: reason}, "" when it never was there."""
         silent = {name: next(reversed(reasons.values())) for name, reasons in self._silent.items() if reasons}
         return {**self._missing, **silent, **self._blind()}
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """What is missing, with what kind of thing each is."""
+        return gaps(self.why_missing(), self.agents, plan.unaskable(self.playbook, self.agents))
 
     def _blind(self) -> dict[str, str]:
         """{name: reason} of agents that answered and could measure nothing: that is no evidence of health either."""

@@ -137,8 +137,7 @@ def _judge(hypothesis: Hypothesis, scope: Scope, view: _View) -> Ranked:
     findings = []
     for evidence in hypothesis.evidence:
         holds = evidence.when.holds(view.bound)
-        text = evidence.otherwise if holds is False and evidence.otherwise else evidence.text
-        findings.append(Finding(evidence=evidence, holds=holds, text=text.fill(view.facts)))
+        findings.append(Finding(evidence=evidence, holds=holds, text=evidence.told(holds).fill(view.facts)))
     mine = {key: cell for key, cell in view.reds.items() if key not in view.other}
     explained = frozenset(key for key, cell in mine.items() if hypothesis.explains.holds(cell))
     logit = hypothesis.prior + sum(f.weight for f in findings)
