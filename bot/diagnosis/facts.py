@@ -239,8 +239,10 @@ def _compare_answers(out: dict[str, Any], picture: Picture, inside: frozenset[st
     if told_inside and told_outside:
         own, others = told_inside - told_outside, told_outside - told_inside
         out["inside"]["odd_answers"] = sorted(own)
+        out["inside"]["other_answers"] = sorted(others)
         out["inside"]["shared_answers"] = sorted(told_inside & told_outside)
-        out["inside"] |= compare(picture.pinned, inside, frozenset(own), frozenset(others))
+        # Where others are told something else, all that is told here is "own", though somebody else may be told it too.
+        out["inside"] |= compare(picture.pinned, inside, frozenset(told_inside if others else own), frozenset(others))
     near = {a.name for a in picture.agents if a.region == out["scope"]["region"]} - inside
     told = {agent: addresses for agent, addresses in _told_each(picture).items() if addresses}
     mine = [told[name] for name in inside if name in told]
@@ -310,6 +312,7 @@ GROUP_FIELDS: Mapping[str, type] = {
     "regions": int,
     "red_layers": list,
     "odd_answers": list,
+    "other_answers": list,
     "shared_answers": list,
     "resolvers_differ": bool,
     "told_alike": bool,
