@@ -10,9 +10,10 @@ from typing import Any, Protocol
 
 from bot.domain.change import Change
 from bot.domain.enrolment import Enrolled, Invitation
+from bot.domain.escalation import Escalation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
-from bot.domain.page import Page
+from bot.domain.page import CallMade, Page
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
 from bot.wire.frames import Hello
@@ -301,6 +302,66 @@ class Outbox(Protocol):
         ...
 
 
+class Escalations(Protocol):
+    """Where the escalation of each incident stands; its `due_at` is the timer. Lock the incident first."""
+
+    async def begin(self, escalation: Escalation) -> None:
+        """Insert, in place of an earlier one of the incident."""
+        ...
+
+    async def get(self, incident: str) -> Escalation | None:
+        """The incident's, locked until the transaction ends where the database can."""
+        ...
+
+    async def save(self, escalation: Escalation) -> None:
+        """Write back one read in this transaction."""
+        ...
+
+    async def claim(self) -> Escalation | None:
+        """One that is due by the database's clock, locked together with its incident until the transaction ends.
+
+        None when none is due, or others have all that are. There is no I/O in such a transaction, so it needs no
+        lease: a crash rolls it back.
+        """
+        ...
+
+    async def next_in(self) -> timedelta | None:
+        """How long until the next one is due, by the database's clock; zero or less when one is; None for none."""
+        ...
+
+    async def unwatched(self, *, most: int = 100) -> Sequence[str]:
+        """Incidents that break the rule: open, unacknowledged, escalating, and neither a timer nor a live page."""
+        ...
+
+
+class Calls(Protocol):
+    """Who was called, through whom, and what came of it: one row for each page. Lock the incident first."""
+
+    async def add(self, call: CallMade) -> None:
+        """Insert."""
+        ...
+
+    async def get(self, key: str) -> CallMade | None:
+        """By the page's key."""
+        ...
+
+    async def save(self, call: CallMade) -> None:
+        """Write back."""
+        ...
+
+    async def list(self, incident: str, *, step: int | None = None) -> Sequence[CallMade]:
+        """The incident's calls, or those of one step, in the order they were queued."""
+        ...
+
+    async def cancel(self, incident: str) -> Sequence[CallMade]:
+        """Those that are queued become cancelled; returns the ones in flight, which only a provider can stop."""
+        ...
+
+    async def sent_since(self, *, pager: str, person: str, since: datetime) -> Sequence[datetime]:
+        """When this provider took calls to this person, oldest first."""
+        ...
+
+
 class Inbox(Protocol):
     """Which inbound messages were already taken in."""
 
@@ -372,6 +433,10 @@ class Tx(Protocol):
     def patrols(self) -> Patrols: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def escalations(self) -> Escalations: ...
+    @property
+    def calls(self) -> Calls: ...
     @property
     def outbox(self) -> Outbox: ...
     @property

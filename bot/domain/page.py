@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from bot.domain.text import Lang
@@ -46,6 +47,49 @@ class Page:
     epoch: int = 0
     callback_url: str = ""
     ack_url: str = ""
+
+
+class CallState(StrEnum):
+    """Where a call stands: what we did about it, then what the phone reports."""
+
+    SAID = "said"
+    """By chat only: there is no call."""
+    QUEUED = "queued"
+    SENT = "sent"
+    """A provider has taken it."""
+    REFUSED = "refused"
+    """No provider takes it."""
+    CANCELLED = "cancelled"
+    RINGING = "ringing"
+    ANSWERED = "answered"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    FAILED = "failed"
+    COMPLETED = "completed"
+
+
+CALL_IN_FLIGHT = frozenset({CallState.SENT, CallState.RINGING, CallState.ANSWERED})
+"""A phone may ring, or somebody is on the line."""
+CALL_ALIVE = CALL_IN_FLIGHT | {CallState.QUEUED}
+"""Something may still come of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallMade:
+    """One page and what came of it; `key` is the page's. `ways` are the words of `bot.domain.escalation.Way`."""
+
+    key: str
+    incident: str
+    step: int
+    attempt: int = 1
+    epoch: int = 0
+    person: str
+    ways: tuple[str, ...]
+    state: CallState
+    pager: str = ""
+    ref: str = ""
+    queued_at: datetime
+    sent_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from bot.adapters.store import migrate
 from bot.adapters.store.changes import SqlChanges
 from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
 from bot.adapters.store.enrolments import SqlEnrolments
+from bot.adapters.store.escalations import SqlCalls, SqlEscalations
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
 from bot.adapters.store.outbox import SqlOutbox
@@ -79,6 +80,16 @@ class SqlTx:
     def messages(self) -> SqlMessages:
         """What was said."""
         return SqlMessages(self._session)
+
+    @cached_property
+    def escalations(self) -> SqlEscalations:
+        """Where escalations stand, and their timers."""
+        return SqlEscalations(self._session)
+
+    @cached_property
+    def calls(self) -> SqlCalls:
+        """Who was called, through whom, and what came of it."""
+        return SqlCalls(self._session)
 
     @cached_property
     def outbox(self) -> SqlOutbox:

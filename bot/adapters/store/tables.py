@@ -161,6 +161,44 @@ outbox = Table(
     Index("outbox_by_incident", "incident", "state"),
 )
 
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("incident", String, ForeignKey("incidents.id", name="escalations_incident_fkey"), primary_key=True),
+    Column("policy", String, nullable=False),
+    Column("first", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime),
+    Column("index", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("again", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("called", Text, nullable=False),
+    Index("escalations_due", "due_at"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("incident", String, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("person", String, nullable=False),
+    Column("ways", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("pager", String, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("queued_at", UtcTime, nullable=False),
+    Column("sent_at", UtcTime),
+    Index("calls_by_incident", "incident", "step"),
+    Index("calls_by_person", "pager", "person", "sent_at"),
+)
+
 inbox = Table("inbox", metadata, Column("key", String, primary_key=True), Column("at", UtcTime, nullable=False))
 
 watches = Table(
