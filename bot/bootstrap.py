@@ -37,10 +37,12 @@ from bot.adapters.web import Links, ReadCallback, make_app
 from bot.app import changes
 from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
+from bot.app.escalation import Escalator
 from bot.app.page import phone_reported
+from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
-from bot.app.ports import Store
+from bot.app.ports import HangsUp, Store
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
@@ -48,6 +50,7 @@ from bot.domain.change import Posted
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
+from bot.domain.roster import PeopleOnly
 from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
@@ -94,7 +97,15 @@ class Bot:
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
-        self.deliverer = Deliverer(store, chat, self._pagers, clock)
+        self.deliverer = Deliverer(
+            store,
+            chat,
+            self._pagers,
+            clock,
+            lease_s=config.lease_s,
+            poll_s=config.poll_s,
+            recorded=lambda tx, row, result, incident: page_recorded(self.parts, tx, row, result, incident),
+        )
         self.parts = Parts(
             store=store,
             agents=self.hub,
@@ -111,9 +122,13 @@ class Bot:
             timezone=config.timezone,
             public_url=config.url,
             ack_link=links.make,
-            wake=self.deliverer.wake,
+            roster=PeopleOnly.of(config.people),
+            hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
+            wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",
         )
+        self._ticker = Ticker()
+        self.escalator = Escalator(self.parts, lambda s: self._ticker.once(s, self.escalator.wake, name="escalation"))
         senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
@@ -170,29 +185,36 @@ class Bot:
         stop = asyncio.Event()
         delivering = asyncio.create_task(self.deliverer.run(stop))
         nats = asyncio.create_task(self._nats(nats_address(self.config)))
-        ticker = self._patrols()
+        escalating = asyncio.create_task(self.escalator.run(stop))
+        self._ticks()
         try:
             yield
         finally:
-            ticker.stop()
+            self._ticker.stop()
             nats.cancel()
             await asyncio.wait([nats], timeout=3)
             self.platform.close()
             await self.parts.jobs.close()
             stop.set()
-            self.deliverer.wake()
-            await asyncio.wait([delivering], timeout=5)
+            self._wake_all()
+            await asyncio.wait([delivering, escalating], timeout=5)
             for pager in self._pagers:
                 await pager.close()
             await self._store.close()
 
-    def _patrols(self) -> Ticker:
-        """Look for due rounds several times in each interval; the table says which are."""
-        ticker, rules = Ticker(), self.config.patrol
+    def _wake_all(self) -> None:
+        """Something was written: whoever sends, and whoever takes steps, looks at once."""
+        self.deliverer.wake()
+        self.escalator.wake()
+
+    def _ticks(self) -> None:
+        """Look for what is due now and then; the tables say what is."""
+        self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
+        rules = self.config.patrol
         if rules.every:
-            ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
-        ticker.start()
-        return ticker
+            # Several times in each interval.
+            self._ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
+        self._ticker.start()
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""

@@ -24,6 +24,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
     "paths": ("playbooks",),
+    "delivery": ("lease_s", "poll_s"),
     "patrol": (
         "every",
         "playbooks",
@@ -99,6 +100,9 @@ class Config:
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
+    lease_s: float = 10.0
+    """How long a sender has a page to itself; longer than a provider's timeout."""
+    poll_s: float = 1.0
     patrol: PatrolRules = field(default_factory=PatrolRules)
     vendors: Mapping[str, str] = field(default_factory=dict)
     api_token: str = field(default="", repr=False)
@@ -150,6 +154,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
+        lease_s=_seconds(value("delivery", "lease_s", "10"), "delivery.lease_s", least=0.5, most=600),
+        poll_s=_seconds(value("delivery", "poll_s", "1"), "delivery.poll_s", least=0.05, most=60),
         patrol=read_rules(value, table.get("vpcs", [])),
         vendors={
             _need(row, "name", "vendors").lower(): _need(row, "room", "vendors") for row in table.get("vendors", [])
@@ -210,6 +216,16 @@ def _timeout(row: Mapping[str, Any], name: str) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given <= 60:
         raise ConfigError(f"[[pagers]] {name}: timeout_s is {given!r}; it must be a number of seconds up to 60")
     return float(given)
+
+
+def _seconds(word: str, key: str, *, least: float, most: float) -> float:
+    try:
+        given = float(word)
+    except ValueError:
+        given = -1.0
+    if not least <= given <= most:
+        raise ConfigError(f"{key} is {word!r}; it must be a number of seconds from {least:g} to {most:g}")
+    return given
 
 
 def secret(name: str, environ: Mapping[str, str]) -> str:

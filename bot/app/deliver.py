@@ -27,7 +27,7 @@ from bot.app.outgoing import (
     read_message,
     read_page,
 )
-from bot.app.ports import ChatPlatform, Clock, OutboxRow, Pager, Store, Tx
+from bot.app.ports import ChatPlatform, Clock, HangsUp, OutboxRow, Pager, Store, Tx
 from bot.domain.errors import SendFailed, StoreUnavailable
 from bot.domain.incident import Entry, EntryKind, Incident, Room
 from bot.domain.page import Page
@@ -38,15 +38,25 @@ log = logging.getLogger(__name__)
 LEASE_S = 10.0
 """Longer than a provider's 5 s timeout, so that a slow send is not taken for a dead sender."""
 POLL_S = 1.0
-AT_ONCE = {"page": 200, "chat": 400}
+AT_ONCE = {"page": 200, "chat": 400, "hangup": 50}
+HANG_UP_TRIES = 5
+"""Best effort: a call that nobody answers ends by itself."""
 _RECORD_AGAIN_S = 0.2
+
+
+Recorded = Callable[[Tx, OutboxRow, Result, Incident | None], Awaitable[None]]
+"""(transaction, row, what became of the page, its locked incident): what else is written with the record of a page."""
+
+
+class _NotWantedError(Exception):
+    """Somebody acknowledged while the page was on its way to a provider."""
 
 
 class Deliverer:
     """Sends pages and chat for as long as `run` runs; any number of bots may do so on one database.
 
     `chat` maps a platform's name to its adapter; `pagers` are tried in their order. Every send is stopped at
-    eight tenths of the lease.
+    eight tenths of the lease. `recorded` is called in the transaction that records what became of a page.
     """
 
     def __init__(
@@ -59,6 +69,7 @@ class Deliverer:
         owner: str = "",
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
+        recorded: Recorded | None = None,
     ) -> None:
         self._store = store
         self._chat = chat
@@ -67,6 +78,7 @@ class Deliverer:
         self._owner = owner or secrets.token_hex(8)
         self._lease_s = lease_s
         self._poll_s = poll_s
+        self._recorded = recorded
         self._wake = {kind: asyncio.Event() for kind in AT_ONCE}
 
     def wake(self) -> None:
@@ -79,6 +91,7 @@ class Deliverer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._drain("page", self._page, stop))
             group.create_task(self._drain("chat", self._say, stop))
+            group.create_task(self._drain("hangup", self._hang_up, stop))
 
     async def _drain(self, kind: str, send: Callable[[OutboxRow], Awaitable[None]], stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as sends:
@@ -168,37 +181,58 @@ class Deliverer:
         except (KeyError, TypeError, ValueError) as exc:
             await self._finish(row, state="failed", error=f"no page in the payload: {exc!r}")
             return
-        if await self._too_late(row, page):
-            return
         try:
-            pager, ref = await self._in_time(self._call(row, page))
+            pager, ref = await self._call(row, page)
+        except _NotWantedError:
+            await self._finish(row, state="cancelled", entry=Cancelled(page=page))
         except SendFailed as error:
             await self._failed_page(row, page, error)
         else:
             await self._finish(row, state="sent", ref=ref, entry=Sent(page=page, pager=pager.name, ref=ref))
 
-    async def _too_late(self, row: OutboxRow, page: Page) -> bool:
-        async with self._store.begin() as tx:
-            incident = await tx.incidents.get(row.incident) if row.incident else None
-        if not outdated(row, incident):
-            return False
-        await self._finish(row, state="cancelled", entry=Cancelled(page=page))
-        return True
-
     async def _call(self, row: OutboxRow, page: Page) -> tuple[Pager, str]:
+        """Ask the providers in turn, at most for eight tenths of the lease.
+
+        Whether the page is still wanted is read right before each request: nothing else happens in between.
+        """
         if not self._pagers:
             raise SendFailed("no phone provider is configured ([[pagers]])", permanent=True)
         start = first_pager(len(self._pagers), row.attempts)
+        ends = asyncio.get_running_loop().time() + self._lease_s * 0.8
         refused: dict[str, SendFailed] = {}
         for pager in (*self._pagers[start:], *self._pagers[:start]):
+            if await self._too_late(row):
+                raise _NotWantedError
             try:
-                return pager, await pager.call(page)
+                return pager, await self._in_time(pager.call(page), ends)
             except SendFailed as error:
                 if not moves_on(error):
                     raise
                 log.error("%s: %s does not take it: %s", row.key, pager.name, error)
                 refused[pager.name] = error
         raise all_refused(refused)
+
+    async def _too_late(self, row: OutboxRow) -> bool:
+        async with self._store.begin() as tx:
+            incident = await tx.incidents.look(row.incident) if row.incident else None
+        return outdated(row, incident)
+
+    async def _hang_up(self, row: OutboxRow) -> None:
+        """End a call that still rings."""
+        name, ref = str(row.payload.get("pager", "")), str(row.payload.get("ref", ""))
+        pager: object = next((p for p in self._pagers if p.name == name), None)
+        if not isinstance(pager, HangsUp):
+            await self._finish(row, state="failed", error=f'"{name}" cannot end calls')
+            return
+        try:
+            await self._in_time(pager.hang_up(ref))
+        except SendFailed as error:
+            decision = decide(row, error, self._clock.now())
+            again = isinstance(decision, Retry) and row.attempts < HANG_UP_TRIES
+            retry_at = decision.at if isinstance(decision, Retry) else None
+            await self._finish(row, state="pending" if again else "failed", error=str(error), retry_at=retry_at)
+        else:
+            await self._finish(row, state="sent")
 
     async def _failed_page(self, row: OutboxRow, page: Page, error: SendFailed) -> None:
         decision = decide(row, error, self._clock.now())
@@ -210,9 +244,10 @@ class Deliverer:
                 row, state="failed", error=decision.reason, entry=Refused(page=page, reason=decision.reason)
             )
 
-    async def _in_time(self, sending: Awaitable[T]) -> T:
+    async def _in_time(self, sending: Awaitable[T], ends: float | None = None) -> T:
+        """Until `ends` on the loop's clock, else for eight tenths of the lease."""
         try:
-            async with asyncio.timeout(self._lease_s * 0.8):
+            async with asyncio.timeout_at(ends or asyncio.get_running_loop().time() + self._lease_s * 0.8):
                 return await sending
         except TimeoutError as exc:
             raise SendFailed(f"no answer within {self._lease_s * 0.8:g} s", uncertain=True) from exc
@@ -243,6 +278,10 @@ class Deliverer:
                     done = await tx.outbox.finish(row, state=state, ref=ref, error=error, retry_at=retry_at)
                     if done and entry is not None:
                         await self._record(tx, row, entry, incident)
+                        if self._recorded is not None:
+                            await self._recorded(tx, row, entry, incident)
+                if done and entry is not None:
+                    self.wake()
                 return
             except StoreUnavailable:
                 if self._clock.monotonic() >= ends:
@@ -263,6 +302,6 @@ class Deliverer:
                 zh=said.zh,
                 en=said.en,
                 incident=row.incident,
-                data={**facts, **result.facts(), **({"late": True} if late else {})},
+                data={**facts, **result.facts(), **({"late": True, "late_call": True} if late else {})},
             )
         )

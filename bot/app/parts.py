@@ -21,6 +21,7 @@ from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.message import Block, Message, Paragraph
 from bot.domain.page import Person
 from bot.domain.playbook import Playbook
+from bot.domain.roster import PeopleOnly, Roster
 from bot.domain.text import Lang, Text
 
 log = logging.getLogger("warroom")
@@ -89,6 +90,10 @@ class Parts:
     playbooks: Mapping[str, Playbook]
     hypotheses: Sequence[Hypothesis]
     people: Mapping[str, Person] = field(default_factory=dict)
+    roster: Roster = field(default_factory=PeopleOnly)
+    """Who can be called, by which policy."""
+    hang_up_by: frozenset[str] = frozenset()
+    """Phone providers that can end a call."""
     vendors: Mapping[str, str] = field(default_factory=dict)
     """Vendor name -> key of the room where its people are."""
     alone: bool = False

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.change import Change
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
-from bot.domain.page import CallMade, Page
+from bot.domain.page import CallMade, Page, Person
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
 from bot.wire.frames import Hello
@@ -86,6 +86,18 @@ class ChatPlatform(Protocol):
         ...
 
 
+@runtime_checkable
+class Direct(Protocol):
+    """A chat platform that can also talk to one person alone: a WeCom app message, a Slack direct message."""
+
+    def direct_room(self, person: Person) -> str | None:
+        """The key of the room that is this person's alone ("slack:D024..."); None where it knows no account of theirs.
+
+        What is said there goes the way of every message.
+        """
+        ...
+
+
 class Pager(Protocol):
     """One way to make a phone ring."""
 
@@ -99,9 +111,21 @@ class Pager(Protocol):
         ...
 
 
+@runtime_checkable
+class HangsUp(Protocol):
+    """A pager that can end a call it has placed."""
+
+    async def hang_up(self, ref: str) -> None:
+        """Ask the provider to end the call of this reference; a call that is over already is no error.
+
+        Raises SendFailed.
+        """
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxRow:
-    """Something to send. `kind` is "page" or "chat"; `key` is unique for ever."""
+    """Something to send. `kind` is "page", "chat" or "hangup"; `key` is unique for ever."""
 
     key: str
     kind: str
@@ -141,6 +165,10 @@ class Incidents(Protocol):
 
     async def get(self, incident: str) -> Incident | None:
         """By id, locked until the transaction ends where the database can."""
+        ...
+
+    async def look(self, incident: str) -> Incident | None:
+        """By id, as it stands, without a lock."""
         ...
 
     async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
@@ -416,6 +444,10 @@ class Enrolments(Protocol):
 
 class Tx(Protocol):
     """One transaction: all of it happens or none of it."""
+
+    async def now(self) -> datetime:
+        """The database's clock, by which timers and leases are judged."""
+        ...
 
     @property
     def timeline(self) -> Timeline: ...

@@ -63,6 +63,7 @@ class EntryKind(StrEnum):
     PAGE = "page"
     CALL = "call"
     ACK = "ack"
+    ESCALATION = "escalation"
     NOTE = "note"
     INCIDENT = "incident"
     VENDOR = "vendor"

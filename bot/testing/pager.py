@@ -9,7 +9,7 @@ from bot.domain.page import Page
 
 
 class FakePager:
-    """Implements `Pager` and honours keys: `calls` holds every request, `rung` each key once.
+    """Implements `Pager` and `HangsUp` and honours keys: `calls` holds every request, `rung` each key once.
 
     `fail_next` refuses the coming calls one by one, `down` all of them; a cleared `gate` makes calls hang.
     """
@@ -19,6 +19,7 @@ class FakePager:
         self.calls: list[Page] = []
         self.rung: dict[str, Page] = {}
         self.down: SendFailed | None = None
+        self.hung_up: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
         self._next: list[SendFailed] = []
@@ -42,3 +43,7 @@ class FakePager:
         if error is not None:
             raise error
         return f"{self._name}-{page.key}"
+
+    async def hang_up(self, ref: str) -> None:
+        """Record which call was ended."""
+        self.hung_up.append(ref)

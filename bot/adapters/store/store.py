@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import cached_property
 
 from sqlalchemy import exc
@@ -35,6 +36,10 @@ class SqlTx:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        return await self._session.now()
 
     @cached_property
     def timeline(self) -> SqlTimeline:
