@@ -19,12 +19,10 @@ BY_HAND = 0
 """The step of pages that somebody asked for by hand."""
 
 
-async def show_step(
-    parts: Parts, tx: Tx, incident: Incident, state: Escalation | None, step: int, *, notes: Sequence[Text] = ()
-) -> None:
+async def show_step(parts: Parts, tx: Tx, incident: Incident, state: Escalation | None, step: int) -> None:
     """Draw the card of a step in the incident's rooms, and to those who are reached directly."""
     calls = await tx.calls.list(incident.id, step=step)
-    blocks = _step_blocks(parts, incident, state, step, calls, notes)
+    blocks = _step_blocks(parts, incident, state, step, calls)
     places = [incident.room, incident.origin_room]
     for call in calls:
         places += await _direct(parts, tx, incident, call)
@@ -79,7 +77,6 @@ def _step_blocks(
     state: Escalation | None,
     step: int,
     calls: Sequence[CallMade],
-    notes: Sequence[Text],
 ) -> tuple[Block, ...]:
     names = join([same(call.person) for call in calls])
     what = Text(f"{incident.id} {incident.title}", f"{incident.id} {incident.title}")
@@ -96,7 +93,6 @@ def _step_blocks(
     else:
         head, tone = Text(f"{what.zh}：{names.zh} 没有接手", f"{what.en}: {names.en} did not take it"), "warn"
     blocks: list[Block] = [Header(text=head, tone=_as_tone(tone), sub=number + same(f" · {incident.severity}")), *lines]
-    blocks += [Paragraph(text=note) for note in notes]
     if current and state is not None and state.phase is Phase.PAGING:
         local = parts.local(state.due_at) if state.due_at else None
         following = said.upcoming(

@@ -23,7 +23,7 @@ from bot.domain.escalation import Escalation, Phase, Policy, Target, Way
 from bot.domain.incident import EntryKind, Incident, IncidentState
 from bot.domain.message import Block, Button, Buttons, Header, Message
 from bot.domain.page import CallMade, CallState, Page, Person
-from bot.domain.text import Text
+from bot.domain.text import Text, join
 
 log = logging.getLogger("warroom.escalation")
 
@@ -223,8 +223,10 @@ async def _carry_out(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
             "next": decision.next.due_at.isoformat() if decision.next.due_at else None,
         }
         await _record(tx, incident, words, at=now, data=data)
-        gaps = [gap for step in decision.taken for gap in said.gaps(step)]
-        await show_step(parts, tx, incident, decision.next, last.step, notes=gaps)
+        await show_step(parts, tx, incident, decision.next, last.step)
+        gaps = list(dict.fromkeys(gap for step in decision.taken for gap in said.gaps(replace(step, quiet=False))))
+        if gaps:
+            await tell(parts, tx, incident, Header(text=join(gaps, zh="；", en="; "), tone="warn"))
     if decision.exhausted:
         await _exhausted(parts, tx, incident, decision, now)
 

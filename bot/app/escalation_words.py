@@ -93,16 +93,16 @@ def gaps(step: StepTaken) -> list[Text]:
 
 def exhausted(decision: Decision, calls: int, next_: Text) -> Text:
     """The end of a policy, loudly. `calls` were made and nobody has acknowledged."""
-    name = decision.next.policy
+    name, many = decision.next.policy, words.count(calls, "次", "call")
     if decision.next.phase is Phase.OVER:
         return Text(
-            f"呼叫了 {calls} 次仍没有人接手，策略 {name} 已走完，不会再自动呼叫：/escalate 继续，或 /page 某人",
-            f"nobody has acknowledged after {calls} calls and policy {name} is at its end; nobody is called any "
+            f"呼叫了 {many.zh}仍没有人接手，策略 {name} 已走完，不会再自动呼叫：/escalate 继续，或 /page 某人",
+            f"nobody has acknowledged after {many.en} and policy {name} is at its end; nobody is called any "
             f"more by itself: /escalate goes on, /page NAME calls somebody",
         )
     return Text(
-        f"呼叫了 {calls} 次仍没有人接手；从 {name} 的第一步重新开始：{next_.zh}",
-        f"nobody has acknowledged after {calls} calls; {name} starts again: {next_.en}",
+        f"呼叫了 {many.zh}仍没有人接手；从 {name} 的第一步重新开始：{next_.zh}",
+        f"nobody has acknowledged after {many.en}; {name} starts again: {next_.en}",
     )
 
 
