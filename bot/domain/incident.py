@@ -66,6 +66,7 @@ class EntryKind(StrEnum):
     NOTE = "note"
     INCIDENT = "incident"
     VENDOR = "vendor"
+    ONCALL = "oncall"
     WATCH = "watch"
     CHANGE = "change"
     NOTICE = "notice"

@@ -52,7 +52,7 @@ class Shift:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Override:
-    """Somebody takes over for a while. `made_at` ranks overlapping ones: the newest wins."""
+    """Somebody takes over for a while. `made_at` ranks overlapping ones: the newest wins. `id` reads "ovr-3"."""
 
     id: str
     schedule: str
@@ -235,7 +235,7 @@ def _walk(schedule: Schedule, start: datetime, end: datetime, overrides: Sequenc
 def _ranked(schedule: Schedule, overrides: Sequence[Override]) -> list[Override]:
     """Those of the schedule, the newest first."""
     mine = (o for o in overrides if o.schedule == schedule.name)
-    return sorted(mine, key=lambda o: (o.made_at, o.id), reverse=True)
+    return sorted(mine, key=lambda o: (o.made_at, len(o.id), o.id), reverse=True)
 
 
 def _around(schedule: Schedule, at: datetime, overrides: Sequence[Override]) -> Shift | Span:
