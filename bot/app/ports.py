@@ -16,6 +16,7 @@ from bot.domain.message import Message
 from bot.domain.page import CallMade, Page, Person
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
+from bot.domain.schedule import Override
 from bot.wire.frames import Hello
 
 
@@ -283,6 +284,22 @@ class Patrols(Protocol):
         ...
 
 
+class Overrides(Protocol):
+    """Who takes over which shift. One that is cancelled ends there and then; one that had not begun never was."""
+
+    async def add(self, override: Override) -> Override:
+        """Insert; returns it with its id, "ovr-n"."""
+        ...
+
+    async def ending_after(self, at: datetime) -> Sequence[Override]:
+        """Those that go on or begin after a moment, oldest first."""
+        ...
+
+    async def cancel(self, ident: str, *, by: str, at: datetime) -> Override | None:
+        """End it now; returns it as it was. None: unknown, over or cancelled already."""
+        ...
+
+
 class Messages(Protocol):
     """What was said, by whom, so that the console can show it and edits find their message."""
 
@@ -463,6 +480,8 @@ class Tx(Protocol):
     def changes(self) -> Changes: ...
     @property
     def patrols(self) -> Patrols: ...
+    @property
+    def overrides(self) -> Overrides: ...
     @property
     def messages(self) -> Messages: ...
     @property

@@ -67,6 +67,7 @@ class EntryKind(StrEnum):
     NOTE = "note"
     INCIDENT = "incident"
     VENDOR = "vendor"
+    ONCALL = "oncall"
     WATCH = "watch"
     CHANGE = "change"
     NOTICE = "notice"

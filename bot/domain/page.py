@@ -11,11 +11,13 @@ from bot.domain.text import Lang
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Person:
-    """Somebody who can be called. `phone` is E.164."""
+    """Somebody who can be called. `phone` is E.164; `slack` and `wecom` are the ids of their chat accounts."""
 
     name: str
     phone: str = ""
     lang: Lang = "zh"
+    slack: str = ""
+    wecom: str = ""
 
 
 class CallStatus(StrEnum):

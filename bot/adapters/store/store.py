@@ -19,6 +19,7 @@ from bot.adapters.store.escalations import SqlCalls, SqlEscalations
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
 from bot.adapters.store.outbox import SqlOutbox
+from bot.adapters.store.overrides import SqlOverrides
 from bot.adapters.store.patrols import SqlPatrols
 from bot.adapters.store.runs import SqlRuns
 from bot.adapters.store.session import Session
@@ -80,6 +81,11 @@ class SqlTx:
     def patrols(self) -> SqlPatrols:
         """What patrols saw, and who is on one."""
         return SqlPatrols(self._session)
+
+    @cached_property
+    def overrides(self) -> SqlOverrides:
+        """Who takes over which shift."""
+        return SqlOverrides(self._session)
 
     @cached_property
     def messages(self) -> SqlMessages:

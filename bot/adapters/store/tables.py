@@ -268,4 +268,19 @@ changes = Table(
     Index("changes_by_time", "at"),
 )
 
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("schedule", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("start", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("by", String, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("cancelled_by", String),
+    Column("cancelled_at", UtcTime),
+    Index("overrides_by_end", "until"),
+)
+
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
