@@ -47,10 +47,10 @@ from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
 from bot.domain.change import Posted
+from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
-from bot.domain.roster import PeopleOnly
 from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
@@ -122,7 +122,7 @@ class Bot:
             timezone=config.timezone,
             public_url=config.url,
             ack_link=links.make,
-            roster=PeopleOnly.of(config.people),
+            directory=Directory.of(config.people),
             hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
             wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",

@@ -20,11 +20,11 @@ from bot.app.plain import plain
 from bot.app.ports import Clock
 from bot.app.service import Service
 from bot.bootstrap import SystemClock
+from bot.domain.directory import Directory
 from bot.domain.errors import UserError
 from bot.domain.incident import Entry
 from bot.domain.page import CallStatus, Page, Person
 from bot.domain.probe import Agent, Outcome, ProbeRequest
-from bot.domain.roster import PeopleOnly, Roster
 from bot.domain.text import Lang
 from bot.testing import FakeChat, FakePager, ScriptedAgents
 from tests.diagnosis import nights
@@ -106,7 +106,7 @@ async def a_night(
     alone: bool = False,
     slow: Collection[str] = (),
     clock: Clock | None = None,
-    roster: Roster | None = None,
+    directory: Directory | None = None,
 ) -> AsyncIterator[Night]:
     """A night on a SQLite file of its own. The agents named `slow` answer only after the deadline.
 
@@ -144,7 +144,7 @@ async def a_night(
         playbooks=nights.PLAYBOOKS,
         hypotheses=nights.HYPOTHESES,
         people=people,
-        roster=roster or PeopleOnly.of(people.values()),
+        directory=directory or Directory.of(people.values()),
         hang_up_by=frozenset({pager.name}),
         alone=alone,
         pagers=True,

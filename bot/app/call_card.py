@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bot.app import escalation_words as said
 from bot.app.parts import Parts, say
 from bot.app.ports import Direct, Tx
+from bot.app.who import next_words
 from bot.domain.escalation import Escalation, Phase, Way
 from bot.domain.incident import Incident, IncidentState, Room
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph, Tone
@@ -22,7 +23,9 @@ BY_HAND = 0
 async def show_step(parts: Parts, tx: Tx, incident: Incident, state: Escalation | None, step: int) -> None:
     """Draw the card of a step in the incident's rooms, and to those who are reached directly."""
     calls = await tx.calls.list(incident.id, step=step)
-    blocks = _step_blocks(parts, incident, state, step, calls)
+    current = state if state is not None and state.step == step and state.phase is Phase.PAGING else None
+    following = await next_words(parts, tx, incident, current) if current and not taken_by(incident) else None
+    blocks = _step_blocks(incident, step, calls, following)
     places = [incident.room, incident.origin_room]
     for call in calls:
         places += await _direct(parts, tx, incident, call)
@@ -59,7 +62,7 @@ def hand_card(room: str, incident: Incident, call: CallMade) -> Message:
     if taken:
         return Message(key=f"page-{call.key}", room=room, blocks=(header,))
     hint = Paragraph(text=Text("接手后电话不再响", "calls stop as soon as somebody has it"))
-    return Message(key=f"page-{call.key}", room=room, blocks=(header, hint, _buttons(incident)))
+    return Message(key=f"page-{call.key}", room=room, blocks=(header, hint, buttons(incident)))
 
 
 def taken_by(incident: Incident) -> Text | None:
@@ -71,41 +74,29 @@ def taken_by(incident: Incident) -> Text | None:
     return None
 
 
-def _step_blocks(
-    parts: Parts,
-    incident: Incident,
-    state: Escalation | None,
-    step: int,
-    calls: Sequence[CallMade],
-) -> tuple[Block, ...]:
+def _step_blocks(incident: Incident, step: int, calls: Sequence[CallMade], following: Text | None) -> tuple[Block, ...]:
+    """`following` says who is next, while this is the last step taken."""
     names = join([same(call.person) for call in calls])
-    what = Text(f"{incident.id} {incident.title}", f"{incident.id} {incident.title}")
-    number = Text(f"第 {step} 步", f"step {step}")
-    taken = taken_by(incident)
+    what = same(f"{incident.id} {incident.title}")
+    number = Text(f"第 {step} 步", f"step {step}") + same(f" · {incident.severity}")
     lines: tuple[Block, ...] = (Bullets(items=tuple(said.call_line(call) for call in calls)),) if calls else ()
+    taken = taken_by(incident)
     if taken:
         return (Header(text=taken + same(" · ") + what, tone="good", sub=number), *lines)
-    current = state is not None and state.step == step
     if not calls:
         head, tone = Text(f"{what.zh}：没有人可呼叫", f"{what.en}: nobody to call"), "warn"
-    elif current or any(call.state in CALL_ALIVE for call in calls):
+    elif following or any(call.state in CALL_ALIVE for call in calls):
         head, tone = Text(f"{what.zh}：呼叫 {names.zh}", f"{what.en}: calling {names.en}"), "busy"
     else:
         head, tone = Text(f"{what.zh}：{names.zh} 没有接手", f"{what.en}: {names.en} did not take it"), "warn"
-    blocks: list[Block] = [Header(text=head, tone=_as_tone(tone), sub=number + same(f" · {incident.severity}")), *lines]
-    if current and state is not None and state.phase is Phase.PAGING:
-        local = parts.local(state.due_at) if state.due_at else None
-        following = said.upcoming(
-            state,
-            policies=parts.roster.policies.get,
-            who=lambda target, at: parts.roster.people_of(target, at=at),
-            local=local,
-        )
-        blocks.append(Paragraph(text=following, label=Text("接下来", "Next")))
-    return (*blocks, _buttons(incident)) if current else tuple(blocks)
+    blocks: tuple[Block, ...] = (Header(text=head, tone=_as_tone(tone), sub=number), *lines)
+    if following is None:
+        return blocks
+    return (*blocks, Paragraph(text=following, label=Text("接下来", "Next")), buttons(incident))
 
 
-def _buttons(incident: Incident) -> Buttons:
+def buttons(incident: Incident) -> Buttons:
+    """Take it, or call the next one."""
     return Buttons(
         buttons=(
             Button(label=Text("我来处理", "I have it"), command=f"/ack {incident.id}", primary=True),
@@ -128,7 +119,7 @@ def _as_tone(word: str) -> Tone:
 
 async def _direct(parts: Parts, tx: Tx, incident: Incident, call: CallMade) -> list[str]:
     """The rooms in which a platform talks to this person alone, where the call goes by app."""
-    person = parts.roster.find(call.person)
+    person = parts.directory.find(call.person)
     if Way.APP.value not in call.ways or person is None:
         return []
     keys = [key for p in parts.chat.values() if isinstance(p, Direct) and (key := p.direct_room(person))]

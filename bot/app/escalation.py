@@ -13,15 +13,16 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.app import escalation_words as said
-from bot.app.call_card import show_step
+from bot.app.call_card import buttons, show_step
 from bot.app.outgoing import page_row
 from bot.app.parts import Parts, record, say
 from bot.app.ports import Tx
+from bot.app.who import next_words, policies_of, who_of
 from bot.domain.errors import StoreUnavailable
-from bot.domain.escalating import Decision, PageDue, Policies, WhoIs, begin, decide, held, hurried, over
-from bot.domain.escalation import Escalation, Phase, Policy, Target, Way
+from bot.domain.escalating import Decision, PageDue, begin, decide, held, hurried, over
+from bot.domain.escalation import Escalation, Phase, Policy, Way
 from bot.domain.incident import EntryKind, Incident, IncidentState
-from bot.domain.message import Block, Button, Buttons, Header, Message
+from bot.domain.message import Block, Header, Message
 from bot.domain.page import CallMade, CallState, Page, Person
 from bot.domain.text import Text, join
 
@@ -94,7 +95,7 @@ async def begin_escalation(
     `policy` "" is that of its severity. One that runs already goes on, unless a policy is named: then that one begins
     from its first step. None when the severity has no policy. Call `parts.wake` after the commit.
     """
-    chosen = parts.roster.policies.get(policy) if policy else parts.roster.policy_of(incident.severity)
+    chosen = parts.directory.policies.get(policy) if policy else parts.directory.policy_of(incident.severity)
     known = await tx.escalations.get(incident.id)
     if chosen is None or not chosen.steps:
         return known
@@ -134,7 +135,7 @@ async def advance(parts: Parts, tx: Tx, incident: Incident, state: Escalation) -
         state = hold(parts, incident, state, now)
     else:
         state = replace(state, severity=incident.severity, epoch=incident.epoch)
-        decision = decide(state, policies=policies_of(parts), who=who_of(parts, incident), now=now)
+        decision = decide(state, policies=policies_of(parts), who=await who_of(parts, tx, incident), now=now)
         if decision.unacknowledged:
             incident = await _unacknowledge(parts, tx, incident, now)
         await _carry_out(parts, tx, incident, decision, now)
@@ -145,7 +146,7 @@ async def advance(parts: Parts, tx: Tx, incident: Incident, state: Escalation) -
 
 def hold(parts: Parts, incident: Incident, state: Escalation, now: datetime) -> Escalation:
     """Somebody has the incident: the timer is when that stops to count."""
-    after = parts.roster.severity(incident.severity).unack_after
+    after = parts.directory.severity(incident.severity).unack_after
     return held(state, epoch=incident.epoch, until=now + after if after else None)
 
 
@@ -158,50 +159,24 @@ async def touched(tx: Tx, parts: Parts, incident: Incident | None) -> None:
         await tx.escalations.save(hold(parts, incident, state, await tx.now()))
 
 
-def policies_of(parts: Parts) -> Policies:
-    """Policies by name; without any phone provider their steps go by chat."""
-    policies = parts.roster.policies
-
-    def find(name: str) -> Policy | None:
-        found = policies.get(name)
-        return found if found is None or parts.pagers else _by_chat(found)
-
-    return find
-
-
-def _by_chat(policy: Policy) -> Policy:
-    steps = (replace(s, by=tuple(w for w in s.by if w is not Way.PHONE) or (Way.CHAT,)) for s in policy.steps)
-    return replace(policy, steps=tuple(steps))
-
-
-def who_of(parts: Parts, incident: Incident) -> WhoIs:
-    """Who is behind a target, for this incident."""
-    roles = {"commander": (incident.acked_by,)} if incident.acked_by else {}
-
-    def who(target: Target, at: datetime) -> tuple[Person, ...]:
-        return tuple(parts.roster.people_of(target, at=at, roles=roles))
-
-    return who
-
-
 async def _once(parts: Parts, tx: Tx, incident: Incident, state: Escalation) -> Escalation:
     """One step for an incident that somebody has: people are called in, and the acknowledgement stands."""
     now = await tx.now()
     state = replace(state, epoch=incident.epoch, severity=incident.severity)
     asked = hurried(replace(state, phase=Phase.PAGING), now)
-    decision = decide(asked, policies=policies_of(parts), who=who_of(parts, incident), now=now)
+    decision = decide(asked, policies=policies_of(parts), who=await who_of(parts, tx, incident), now=now)
     then = hold(parts, incident, decision.next, now)
     await _carry_out(parts, tx, incident, replace(decision, next=then, exhausted=False), now)
     return then
 
 
 async def _unacknowledge(parts: Parts, tx: Tx, incident: Incident, now: datetime) -> Incident:
-    words = said.unacknowledged(incident.acked_by or "?", parts.roster.severity(incident.severity).unack_after)
+    words = said.unacknowledged(incident.acked_by or "?", parts.directory.severity(incident.severity).unack_after)
     nobodys = replace(incident, acked_at=None, acked_by=None)
     await tx.incidents.save(nobodys)
     await _record(tx, incident, words, at=now, data={"unacknowledged": incident.acked_by})
     mention = Text(f"@{incident.acked_by} ", f"@{incident.acked_by} ") if incident.acked_by else Text("", "")
-    await tell(parts, tx, incident, Header(text=mention + words, tone="bad"), _buttons(incident))
+    await tell(parts, tx, incident, Header(text=mention + words, tone="bad"), buttons(incident))
     return nobodys
 
 
@@ -278,8 +253,7 @@ def page_of(parts: Parts, incident: Incident, person: Person, *, step: int, atte
 
 async def _exhausted(parts: Parts, tx: Tx, incident: Incident, decision: Decision, now: datetime) -> None:
     then = decision.next
-    local = parts.local(then.due_at) if then.due_at else None
-    following = said.upcoming(then, policies=policies_of(parts), who=who_of(parts, incident), local=local)
+    following = await next_words(parts, tx, incident, then)
     words = said.exhausted(decision, len(then.called), following)
     ended = then.phase is Phase.OVER
     await _record(tx, incident, words, at=now, data={"exhausted": then.policy, "again": not ended})
@@ -288,7 +262,7 @@ async def _exhausted(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
         tx,
         incident,
         Header(text=Text(f"{incident.id}：", f"{incident.id}: ") + words, tone="bad"),
-        _buttons(incident),
+        buttons(incident),
     )
 
 
@@ -296,15 +270,6 @@ async def tell(parts: Parts, tx: Tx, incident: Incident, *blocks: Block) -> None
     """Say something new in the incident's rooms."""
     for place in dict.fromkeys((incident.room, incident.origin_room)):
         await say(parts, tx, Message(key=parts.new_id("msg"), room=place, blocks=blocks), incident=incident.id)
-
-
-def _buttons(incident: Incident) -> Buttons:
-    return Buttons(
-        buttons=(
-            Button(label=Text("我来处理", "I have it"), command=f"/ack {incident.id}", primary=True),
-            Button(label=Text("现在升级", "Escalate now"), command=f"/escalate {incident.id}"),
-        )
-    )
 
 
 async def _record(
@@ -317,4 +282,4 @@ async def _record(
 
 def named_policy(parts: Parts, word: str) -> Policy | None:
     """A policy by name, capitals aside."""
-    return next((p for name, p in parts.roster.policies.items() if name.lower() == word.lower()), None)
+    return next((p for name, p in parts.directory.policies.items() if name.lower() == word.lower()), None)

@@ -11,15 +11,14 @@ from bot.app.escalation import (
     escalate_now,
     named_policy,
     page_of,
-    policies_of,
     tell,
-    who_of,
 )
-from bot.app.escalation_words import STATES, upcoming
+from bot.app.escalation_words import STATES
 from bot.app.incident import current_incident, open_here
 from bot.app.outgoing import page_row
 from bot.app.parts import Call, Parts, Then, record
 from bot.app.ports import Tx
+from bot.app.who import next_words
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
 from bot.domain.escalation import Phase, Way
@@ -36,7 +35,7 @@ async def page(call: Call, tx: Tx) -> Then | None:
     declare it first.
     """
     parts = call.parts
-    if not parts.people:
+    if not parts.directory.people and not parts.directory.vendors:
         raise UserError(
             "no_people",
             Text(
@@ -65,8 +64,7 @@ async def _page_policy(call: Call, tx: Tx, incident: Incident, name: str) -> Non
     parts = call.parts
     known = await tx.escalations.get(incident.id)
     if known is not None and known.phase is Phase.PAGING and not name:
-        local = parts.local(known.due_at) if known.due_at else None
-        following = upcoming(known, policies=policies_of(parts), who=who_of(parts, incident), local=local)
+        following = await next_words(parts, tx, incident, known)
         await call.tell(
             tx,
             Text(
@@ -174,10 +172,11 @@ async def _pressed(parts: Parts, tx: Tx, incident: Incident, call: CallMade, dig
     if await tx.escalations.get(incident.id) is not None:
         await escalate_now(parts, tx, incident, actor=who)
         return
-    names = list(parts.people)
-    after = names[names.index(who) + 1 :] if who in names else []
+    people = list(parts.directory.people.values())
+    names = [person.name for person in people]
+    after = people[names.index(who) + 1 :] if who in names else []
     if after:
-        await page_by_hand(parts, tx, incident, parts.people[after[0]], by=who)
+        await page_by_hand(parts, tx, incident, after[0], by=who)
         return
     line = Text(f"{who} 要求升级，但后面没有别人了", f"{who} asked to escalate, but nobody is next")
     await tell(parts, tx, incident, Header(text=line, tone="warn"))
@@ -192,13 +191,12 @@ def _who(parts: Parts, args: tuple[str, ...]) -> Person | str:
     if not args:
         return ""
     name = args[0].lstrip("@")
-    by_name = {known.lower(): person for known, person in parts.people.items()}
-    found = by_name.get(name.lower()) or parts.roster.find(name)
+    found = parts.directory.find(name)
     if found is not None:
         return found
     policy = named_policy(parts, name)
     if policy is not None:
         return policy.name
-    known = [*parts.people, *parts.roster.policies]
+    known = [*parts.directory.people, *parts.directory.policies]
     hint = Text(f"可呼叫：{'、'.join(known)}", f"there are: {', '.join(known)}")
     raise unknown(Text("人", "person"), name, known, hint)

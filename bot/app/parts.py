@@ -17,11 +17,11 @@ from bot.app.outgoing import chat_row
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
 from bot.diagnosis.hypothesis import Hypothesis
 from bot.domain.command import Command
+from bot.domain.directory import Directory
 from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.message import Block, Message, Paragraph
 from bot.domain.page import Person
 from bot.domain.playbook import Playbook
-from bot.domain.roster import PeopleOnly, Roster
 from bot.domain.text import Lang, Text
 
 log = logging.getLogger("warroom")
@@ -90,7 +90,7 @@ class Parts:
     playbooks: Mapping[str, Playbook]
     hypotheses: Sequence[Hypothesis]
     people: Mapping[str, Person] = field(default_factory=dict)
-    roster: Roster = field(default_factory=PeopleOnly)
+    directory: Directory = field(default_factory=Directory)
     """Who can be called, by which policy."""
     hang_up_by: frozenset[str] = frozenset()
     """Phone providers that can end a call."""

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain.directory import Directory
 from bot.domain.errors import SendFailed
 from bot.domain.escalation import Policy, Step, Target, TargetKind, Way
 from bot.domain.incident import Entry, EntryKind
 from bot.domain.page import CallStatus, Person
-from bot.domain.roster import PeopleOnly
 from bot.testing import FixedClock
 from tests.store.fixtures import database, store_url
 from tests.transcript import ROOM, Night, a_night
@@ -28,7 +28,7 @@ def step(after: float, *names: str, by: tuple[Way, ...] = (Way.CHAT, Way.PHONE))
     return Step(after=timedelta(minutes=after), who=who, by=by)
 
 
-ROSTER = PeopleOnly(
+DIRECTORY = Directory(
     people=PEOPLE,
     policies={
         "default": Policy(name="default", steps=(step(0, "lin"), step(5, "chen")), then="leads"),
@@ -45,7 +45,7 @@ def clock() -> FixedClock:
 
 @pytest.fixture
 async def night(store_url: str, clock: FixedClock, tmp_path: Path) -> AsyncIterator[Night]:
-    async with a_night(tmp_path, url=store_url, clock=clock, roster=ROSTER) as night:
+    async with a_night(tmp_path, url=store_url, clock=clock, directory=DIRECTORY) as night:
         yield night
 
 
