@@ -79,12 +79,17 @@ class Deliverer:
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._recorded = recorded
+        self._looked = clock.monotonic()
         self._wake = {kind: asyncio.Event() for kind in AT_ONCE}
 
     def wake(self) -> None:
         """Something was queued: look now instead of at the next poll."""
         for event in self._wake.values():
             event.set()
+
+    def silent_s(self) -> float:
+        """Seconds since this bot last looked for pages with success: what tells a loop that is alive."""
+        return self._clock.monotonic() - self._looked
 
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what is being sent then is sent and recorded to the end."""
@@ -111,7 +116,10 @@ class Deliverer:
             return ()
         try:
             async with self._store.begin() as tx:
-                return await tx.outbox.claim(owner=self._owner, limit=limit, lease_s=self._lease_s, kind=kind)
+                rows = await tx.outbox.claim(owner=self._owner, limit=limit, lease_s=self._lease_s, kind=kind)
+            if kind == "page":
+                self._looked = self._clock.monotonic()
+            return rows
         except StoreUnavailable as exc:
             log.warning("cannot look for %ss to send: %s", kind, exc)
         except Exception:

@@ -44,6 +44,11 @@ class Escalator:
         self._parts = parts
         self._wake_in = wake_in
         self._wake = asyncio.Event()
+        self._looked = parts.clock.monotonic()
+
+    def silent_s(self) -> float:
+        """Seconds since this bot last looked for steps with success."""
+        return self._parts.clock.monotonic() - self._looked
 
     def wake(self) -> None:
         """Something may be due: look now."""
@@ -57,6 +62,7 @@ class Escalator:
                 while not stop.is_set() and await take_due(self._parts):
                     pass
                 await self._set_alarm()
+                self._looked = self._parts.clock.monotonic()
             except StoreUnavailable as exc:
                 log.warning("cannot look for steps that are due: %s", exc)
                 self._wake_in(RETRY_S)
@@ -102,7 +108,8 @@ async def begin_escalation(
     if known is not None and known.phase is Phase.PAGING and not policy:
         return known
     now = await tx.now()
-    step = known.step if known else 0
+    # Also where its row is gone: a key that was used is never used again.
+    step = known.step if known else max((c.step for c in await tx.calls.list(incident.id)), default=0)
     state = begin(incident.id, chosen, severity=incident.severity, epoch=incident.epoch, now=now, step=step)
     await tx.escalations.begin(state)
     words = said.began(state)

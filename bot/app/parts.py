@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -111,6 +112,8 @@ class Parts:
     """Tell the deliverer that something was queued."""
     callback_url: str = ""
     jobs: Jobs = field(default_factory=Jobs)
+    counters: Counter[str] = field(default_factory=Counter)
+    """What `/metrics` shows as `warroom_<name>_total`, since the start."""
 
     def local(self, at: datetime) -> datetime:
         """The moment on the team's clock."""

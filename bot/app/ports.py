@@ -346,6 +346,10 @@ class Outbox(Protocol):
         """Cancel the incident's pages that are not sent yet; returns how many."""
         ...
 
+    async def live(self, *, incident: str) -> bool:
+        """Whether a page of the incident waits or is out."""
+        ...
+
 
 class Escalations(Protocol):
     """Where the escalation of each incident stands; its `due_at` is the timer. Lock the incident first."""
@@ -375,7 +379,10 @@ class Escalations(Protocol):
         ...
 
     async def unwatched(self, *, most: int = 100) -> Sequence[str]:
-        """Incidents that break the rule: open, unacknowledged, escalating, and neither a timer nor a live page."""
+        """Incidents that may break the rule: open, unacknowledged, escalation begun, and neither timer nor live page.
+
+        Those whose escalation is over are among them: whether it may be is a matter of severity and policy.
+        """
         ...
 
 

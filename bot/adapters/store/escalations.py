@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import RowMapping, and_, exists, func, select
+from sqlalchemy import RowMapping, exists, func, or_, select
 
 from bot.adapters.store.session import Session
-from bot.adapters.store.tables import calls, escalations, incidents, outbox
+from bot.adapters.store.tables import calls, escalations, incidents, outbox, timeline
 from bot.domain.escalation import Escalation, Phase
-from bot.domain.incident import IncidentState
+from bot.domain.incident import EntryKind, IncidentState
 from bot.domain.page import CALL_IN_FLIGHT, CallMade, CallState
 
 
@@ -62,22 +62,19 @@ class SqlEscalations:
         return None if due is None else due - await self._session.now()
 
     async def unwatched(self, *, most: int = 100) -> Sequence[str]:
-        """Open, unacknowledged, escalating, with neither a timer nor a page that waits or is out."""
-        live = exists().where(
-            outbox.c.incident == escalations.c.incident, outbox.c.kind == "page", outbox.c.state == "pending"
-        )
-        paging = escalations.c.phase == Phase.PAGING.value
-        # A hold without an acknowledgement is nobody's as well.
-        astray = and_(escalations.c.phase == Phase.HELD.value, incidents.c.acked_at.is_(None))
+        """Open, unacknowledged, begun, with neither a timer nor a page that waits or is out."""
+        c, of = escalations.c, escalations.c.incident == incidents.c.id
+        live = exists().where(outbox.c.incident == incidents.c.id, outbox.c.kind == "page", outbox.c.state == "pending")
+        begun = exists().where(timeline.c.incident == incidents.c.id, timeline.c.kind == EntryKind.ESCALATION.value)
+        gone = c.incident.is_(None) & begun
+        silent = (c.phase == Phase.PAGING.value) & c.due_at.is_(None) & ~live
+        astray = c.phase.in_((Phase.HELD.value, Phase.OVER.value))
         statement = (
-            select(escalations.c.incident)
-            .join(incidents, incidents.c.id == escalations.c.incident)
-            .where(
-                incidents.c.state == IncidentState.OPEN.value,
-                incidents.c.acked_at.is_(None),
-                ((paging & escalations.c.due_at.is_(None)) & ~live) | astray,
-            )
-            .order_by(escalations.c.incident)
+            select(incidents.c.id)
+            .select_from(incidents.outerjoin(escalations, of))
+            .where(incidents.c.state == IncidentState.OPEN.value, incidents.c.acked_at.is_(None))
+            .where(or_(gone, silent, astray))
+            .order_by(incidents.c.id)
             .limit(most)
         )
         return list((await self._session.connection.execute(statement)).scalars())
