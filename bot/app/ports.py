@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.change import Change
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
-from bot.domain.page import Page
+from bot.domain.page import Callback, CallLimit, CallStatus, Page
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
 from bot.wire.frames import Hello
@@ -93,8 +93,80 @@ class Pager(Protocol):
         """Its name in `[[pagers]]`; the timeline says through whom somebody was called."""
         ...
 
+    @property
+    def limits(self) -> Sequence[CallLimit]:
+        """How often the provider calls one person. It refuses what goes beyond: such a page goes elsewhere at once."""
+        ...
+
     async def call(self, page: Page) -> str:
-        """Ask for the call; returns the provider's reference. Raises SendFailed. Idempotent by `page.key`."""
+        """Ask for the call; returns the provider's reference. Raises SendFailed.
+
+        The same key again places no second call where the provider honours keys. Of one that does not, ask `Finds`
+        after an uncertain result; one that is not that either may call twice.
+        """
+        ...
+
+
+@runtime_checkable
+class HangsUp(Protocol):
+    """A pager that can end a call it has placed."""
+
+    async def hang_up(self, ref: str) -> None:
+        """Ask the provider to end the call of this reference; a call that is over already is no error.
+
+        Raises SendFailed.
+        """
+        ...
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """A pager that can be asked whether a page was taken already: after an uncertain result, before the next try."""
+
+    async def find(self, page: Page) -> str | None:
+        """The reference of the page's call; None when the provider has none. Raises SendFailed."""
+        ...
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A pager that can be asked how a call stands: where no callback can arrive. Pressed keys it cannot tell."""
+
+    async def status(self, ref: str) -> CallStatus | None:
+        """How the call of this reference stands; None while the provider does not know. Raises SendFailed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """A request to `/hooks/phone/NAME[/SECRET]`: `url` is the public one, as the provider called it, with its query."""
+
+    headers: Mapping[str, str]
+    url: str
+    body: bytes
+    secret: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What such a request says (nothing, for events of no interest), and the answer its sender wants.
+
+    `insists`: where no page fits, the sender is answered 404, so that it tries again or mends its key. Others send
+    events of everybody, and would switch us off for it.
+    """
+
+    said: Sequence[Callback] = ()
+    answer: str = '{"result": 0, "errmsg": "OK"}'
+    media_type: str = "application/json"
+    insists: bool = True
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A pager whose provider can report by HTTP."""
+
+    def read(self, given: Given) -> Heard:
+        """Verify and read one request. Raises BadSignature, or UserError for one that cannot be read."""
         ...
 
 
