@@ -15,19 +15,19 @@ from typing import TypeVar
 
 from bot.app.outgoing import (
     Cancelled,
+    Delayed,
     Refused,
     Result,
     Retry,
     Sent,
-    all_refused,
     decide,
-    first_pager,
     moves_on,
     outdated,
     read_message,
     read_page,
 )
-from bot.app.ports import ChatPlatform, Clock, HangsUp, OutboxRow, Pager, Store, Tx
+from bot.app.placing import NotWanted, Placer, in_time
+from bot.app.ports import ChatPlatform, Clock, OutboxRow, Pager, Store, Tx
 from bot.domain.errors import SendFailed, StoreUnavailable
 from bot.domain.incident import Entry, EntryKind, Incident, Room
 from bot.domain.page import Page
@@ -46,10 +46,6 @@ _RECORD_AGAIN_S = 0.2
 
 Recorded = Callable[[Tx, OutboxRow, Result, Incident | None], Awaitable[None]]
 """(transaction, row, what became of the page, its locked incident): what else is written with the record of a page."""
-
-
-class _NotWantedError(Exception):
-    """Somebody acknowledged while the page was on its way to a provider."""
 
 
 class Deliverer:
@@ -73,7 +69,7 @@ class Deliverer:
     ) -> None:
         self._store = store
         self._chat = chat
-        self._pagers = pagers
+        self._placer = Placer(store, pagers, lease_s)
         self._clock = clock
         self._owner = owner or secrets.token_hex(8)
         self._lease_s = lease_s
@@ -159,7 +155,7 @@ class Deliverer:
         room = await self._room(message.room)
         try:
             platform = self._platform(room)
-            ref = await self._in_time(platform.put(message, room, row.ref))
+            ref = await in_time(platform.put(message, room, row.ref), self._lease_s * 0.8)
         except SendFailed as error:
             await self._failed_chat(row, error)
         else:
@@ -190,55 +186,24 @@ class Deliverer:
             await self._finish(row, state="failed", error=f"no page in the payload: {exc!r}")
             return
         try:
-            pager, ref = await self._call(row, page)
-        except _NotWantedError:
+            pager, ref = await self._placer.place(row, page)
+        except NotWanted:
             await self._finish(row, state="cancelled", entry=Cancelled(page=page))
         except SendFailed as error:
             await self._failed_page(row, page, error)
         else:
             await self._finish(row, state="sent", ref=ref, entry=Sent(page=page, pager=pager.name, ref=ref))
 
-    async def _call(self, row: OutboxRow, page: Page) -> tuple[Pager, str]:
-        """Ask the providers in turn, at most for eight tenths of the lease.
-
-        Whether the page is still wanted is read right before each request: nothing else happens in between.
-        """
-        if not self._pagers:
-            raise SendFailed("no phone provider is configured ([[pagers]])", permanent=True)
-        start = first_pager(len(self._pagers), row.attempts)
-        ends = asyncio.get_running_loop().time() + self._lease_s * 0.8
-        refused: dict[str, SendFailed] = {}
-        for pager in (*self._pagers[start:], *self._pagers[:start]):
-            if await self._too_late(row):
-                raise _NotWantedError
-            try:
-                return pager, await self._in_time(pager.call(page), ends)
-            except SendFailed as error:
-                if not moves_on(error):
-                    raise
-                log.error("%s: %s does not take it: %s", row.key, pager.name, error)
-                refused[pager.name] = error
-        raise all_refused(refused)
-
-    async def _too_late(self, row: OutboxRow) -> bool:
-        async with self._store.begin() as tx:
-            incident = await tx.incidents.look(row.incident) if row.incident else None
-        return outdated(row, incident)
-
     async def _hang_up(self, row: OutboxRow) -> None:
         """End a call that still rings."""
-        name, ref = str(row.payload.get("pager", "")), str(row.payload.get("ref", ""))
-        pager: object = next((p for p in self._pagers if p.name == name), None)
-        if not isinstance(pager, HangsUp):
-            await self._finish(row, state="failed", error=f'"{name}" cannot end calls')
-            return
         try:
-            await self._in_time(pager.hang_up(ref))
+            await self._placer.hang_up(str(row.payload.get("pager", "")), str(row.payload.get("ref", "")))
         except SendFailed as error:
             decision = decide(row, error, self._clock.now())
-            again = isinstance(decision, Retry) and row.attempts < HANG_UP_TRIES
-            retry_at = decision.at if isinstance(decision, Retry) else None
-            await self._finish(row, state="pending" if again else "failed", error=str(error), retry_at=retry_at)
+            if isinstance(decision, Retry) and row.attempts < HANG_UP_TRIES:
+                await self._finish(row, state="pending", error=str(error), retry_at=decision.at)
+            else:
+                await self._finish(row, state="failed", error=str(error))
         else:
             await self._finish(row, state="sent")
 
@@ -246,25 +211,13 @@ class Deliverer:
         decision = decide(row, error, self._clock.now())
         log.warning("%s: try %d: %s", row.key, row.attempts, error)
         if isinstance(decision, Retry):
-            await self._finish(row, state="pending", error=str(error), retry_at=decision.at)
+            # Nobody takes it soon: it stays queued, and whoever decides about the next step hears of it.
+            delayed = Delayed(page=page, reason=str(error)) if moves_on(error) else None
+            await self._finish(row, state="pending", error=str(error), retry_at=decision.at, entry=delayed)
         else:
             await self._finish(
                 row, state="failed", error=decision.reason, entry=Refused(page=page, reason=decision.reason)
             )
-
-    async def _in_time(self, sending: Awaitable[T], ends: float | None = None) -> T:
-        """Until `ends` on the loop's clock, else for eight tenths of the lease."""
-        try:
-            async with asyncio.timeout_at(ends or asyncio.get_running_loop().time() + self._lease_s * 0.8):
-                return await sending
-        except TimeoutError as exc:
-            raise SendFailed(f"no answer within {self._lease_s * 0.8:g} s", uncertain=True) from exc
-        except SendFailed:
-            raise
-        except Exception as exc:
-            # An adapter's mistake is not a refusal: somebody may still be waiting for this.
-            log.exception("a send ended in an unexpected error")
-            raise SendFailed(f"unexpected {type(exc).__name__}", uncertain=True) from exc
 
     async def _finish(
         self,
@@ -297,6 +250,8 @@ class Deliverer:
                 await self._clock.sleep(_RECORD_AGAIN_S)
 
     async def _record(self, tx: Tx, row: OutboxRow, result: Result, incident: Incident | None) -> None:
+        if isinstance(result, Delayed):
+            return
         late = isinstance(result, Sent) and outdated(row, incident)
         said = result.text(late=late)
         page = result.page

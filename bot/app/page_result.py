@@ -7,7 +7,7 @@ from dataclasses import replace
 from bot.app.call_card import BY_HAND, show_call
 from bot.app.escalation import advance
 from bot.app.hang_up import hang_up
-from bot.app.outgoing import Refused, Result, Sent, outdated
+from bot.app.outgoing import Delayed, Refused, Result, Sent, outdated
 from bot.app.parts import Parts, record
 from bot.app.ports import OutboxRow, Tx
 from bot.domain.escalating import passed_over
@@ -28,12 +28,12 @@ async def page_recorded(parts: Parts, tx: Tx, row: OutboxRow, result: Result, in
         waiting = call.state in (CallState.QUEUED, CallState.CANCELLED)
         state = CallState.SENT if waiting else call.state
         call = replace(call, state=state, pager=result.pager, ref=result.ref, sent_at=now)
-    else:
+    elif not isinstance(result, Delayed):
         call = replace(call, state=CallState.REFUSED if isinstance(result, Refused) else CallState.CANCELLED)
     await tx.calls.save(call)
     if isinstance(result, Sent) and outdated(row, incident):
         await hang_up(parts, tx, call, at=now)
-    if isinstance(result, Refused) and await _passed_over(parts, tx, incident, call, result.reason):
+    if isinstance(result, (Refused, Delayed)) and await _passed_over(parts, tx, incident, call, result.reason):
         return
     await show_call(parts, tx, incident, call)
 
@@ -43,7 +43,8 @@ async def _passed_over(parts: Parts, tx: Tx, incident: Incident, call: CallMade,
     state = await tx.escalations.get(incident.id)
     if state is None or call.step == BY_HAND or state.step != call.step or state.phase is not Phase.PAGING:
         return False
-    if any(other.state in CALL_ALIVE for other in await tx.calls.list(incident.id, step=call.step)):
+    others = [c for c in await tx.calls.list(incident.id, step=call.step) if c.key != call.key]
+    if any(other.state in CALL_ALIVE for other in others):
         return False
     then = passed_over(state, await tx.now())
     if then is state:

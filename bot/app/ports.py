@@ -13,7 +13,7 @@ from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
-from bot.domain.page import CallMade, Page, Person
+from bot.domain.page import Callback, CallLimit, CallMade, CallStatus, Page, Person
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
 from bot.domain.schedule import Override
@@ -107,8 +107,17 @@ class Pager(Protocol):
         """Its name in `[[pagers]]`; the timeline says through whom somebody was called."""
         ...
 
+    @property
+    def limits(self) -> Sequence[CallLimit]:
+        """How often the provider calls one person. It refuses what goes beyond: such a page goes elsewhere at once."""
+        ...
+
     async def call(self, page: Page) -> str:
-        """Ask for the call; returns the provider's reference. Raises SendFailed. Idempotent by `page.key`."""
+        """Ask for the call; returns the provider's reference. Raises SendFailed.
+
+        The same key again places no second call where the provider honours keys. Of one that does not, ask `Finds`
+        after an uncertain result; one that is not that either may call twice.
+        """
         ...
 
 
@@ -121,6 +130,57 @@ class HangsUp(Protocol):
 
         Raises SendFailed.
         """
+        ...
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """A pager that can be asked whether a page was taken already: after an uncertain result, before the next try."""
+
+    async def find(self, page: Page) -> str | None:
+        """The reference of the page's call; None when the provider has none. Raises SendFailed."""
+        ...
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A pager that can be asked how a call stands: where no callback can arrive. Pressed keys it cannot tell."""
+
+    async def status(self, ref: str) -> CallStatus | None:
+        """How the call of this reference stands; None while the provider does not know. Raises SendFailed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """A request to `/hooks/phone/NAME[/SECRET]`: `url` is the public one, as the provider called it, with its query."""
+
+    headers: Mapping[str, str]
+    url: str
+    body: bytes
+    secret: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What such a request says (nothing, for events of no interest), and the answer its sender wants.
+
+    `insists`: where no page fits, the sender is answered 404, so that it tries again or mends its key. Others send
+    events of everybody, and would switch us off for it.
+    """
+
+    said: Sequence[Callback] = ()
+    answer: str = '{"result": 0, "errmsg": "OK"}'
+    media_type: str = "application/json"
+    insists: bool = True
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A pager whose provider can report by HTTP."""
+
+    def read(self, given: Given) -> Heard:
+        """Verify and read one request. Raises BadSignature, or UserError for one that cannot be read."""
         ...
 
 

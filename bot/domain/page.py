@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -96,11 +98,36 @@ class CallMade:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Callback:
-    """What a provider reports about the call of a page. `digits` are the keys pressed, "" for none."""
+    """What a provider reports about the call of a page. `digits` are the keys pressed, "" for none.
 
-    key: str
+    `key` is "" where the provider does not give it back. The page is then the one that has one of `refs` (the
+    provider's reference or its first word, the key, or `short_key` of it), or else the latest one to `phone` (E.164).
+    `by` says who pressed, where the provider knows and it may be another than the person called.
+    """
+
+    key: str = ""
     status: CallStatus
     digits: str = ""
+    refs: tuple[str, ...] = ()
+    phone: str = ""
+    by: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallLimit:
+    """A provider calls one person at most `calls` times in `window_s` seconds; calls that fail count as well."""
+
+    calls: int
+    window_s: int
+
+    def __str__(self) -> str:
+        unit = {60: "min", 3600: "h", 86400: "day"}.get(self.window_s, f"{self.window_s} s")
+        return f"{self.calls}/{unit}"
+
+
+def short_key(key: str) -> str:
+    """15 characters that stand for a key where a provider's field has room for no more (Alibaba's OutId)."""
+    return "w" + base64.b32encode(hashlib.sha256(key.encode()).digest()).decode().lower()[:14]
 
 
 DIGIT_ACK = "1"

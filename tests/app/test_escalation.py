@@ -13,7 +13,7 @@ from bot.domain.directory import Directory
 from bot.domain.errors import SendFailed
 from bot.domain.escalation import Policy, Step, Target, TargetKind, Way
 from bot.domain.incident import Entry, EntryKind
-from bot.domain.page import CallStatus, Person
+from bot.domain.page import CallLimit, CallStatus, Person
 from bot.testing import FixedClock
 from tests.store.fixtures import database, store_url
 from tests.transcript import ROOM, Night, a_night
@@ -211,3 +211,15 @@ async def test_the_cards_exist_in_chinese(night: Night, clock: FixedClock) -> No
     assert "接下来" in shown
     await night.types("/ack", user="lin", room=ROOM)
     assert "lin 已接手" in night.shows(lang="zh")
+
+
+async def test_a_page_over_a_providers_limit_is_passed_over_and_stays_queued(night: Night) -> None:
+    night.pager.limited = (CallLimit(calls=1, window_s=3600),)
+    await night.types("/page lin")
+    await night.rings(1)
+    await night.types("/page")
+    assert [c.key for c in await night.rings(2)] == ["INC-1:0:lin:1", "INC-1:2:chen:1"]
+    await night.settle()
+    words = "step 1 reaches nobody (lin: phone: its limit of 1/h for lin is reached): the next step is taken now"
+    assert words in [e.en for e in await said(night)]
+    assert "lin" not in [e.data["person"] for e in await said(night, EntryKind.PAGE) if e.data.get("step") == 1]
