@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from bot.adapters.heartbeat import Heartbeat
 from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.scheduler import Ticker
+from bot.adapters.spool import FileSpool
 from bot.adapters.store import SqlStore
 from bot.adapters.store.alone import Alone
 from bot.adapters.store.bell import Bell
@@ -41,7 +42,9 @@ from bot.adapters.web import Links, ReadCallback, make_app
 from bot.app import changes
 from bot.app.admit import Gate
 from bot.app.audit import EVERY_S, Auditor
+from bot.app.degraded import Degraded
 from bot.app.deliver import Deliverer
+from bot.app.dispatch import merge_command
 from bot.app.escalation import Escalator
 from bot.app.page import phone_reported
 from bot.app.page_result import page_recorded
@@ -54,7 +57,7 @@ from bot.app.service import Service
 from bot.domain.change import Posted
 from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
-from bot.domain.page import Callback
+from bot.domain.page import Callback, CallStatus
 from bot.domain.probe import Agent
 from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
@@ -141,6 +144,13 @@ class Bot:
         several = not config.database_url.startswith("sqlite")
         self._bell = Bell(config.database_url, self._look) if several else None
         self.escalator = Escalator(self.parts, lambda s: self._ticker.once(s, self.escalator.wake, name="escalation"))
+        self.degraded = Degraded(
+            self.parts,
+            FileSpool(config.spool),
+            self._pagers,
+            {"callback": self._merge_callback, "command": lambda row: merge_command(self.parts, row)},
+        )
+        self.parts.keep = self.degraded.keep
         senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
@@ -243,6 +253,7 @@ class Bot:
     def _ticks(self) -> None:
         """Look for what is due now and then; the tables say what is."""
         self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
+        self._ticker.every(1.0, self.degraded.wake)
         self._ticker.every(EVERY_S, Auditor(self.parts).wake)
         rules = self.config.patrol
         if rules.every:
@@ -279,7 +290,23 @@ class Bot:
         )
 
     async def _phone(self, pager: str, said: Callback) -> bool:
+        try:
+            return await self._reported(pager, said)
+        except StoreUnavailable:
+            # The provider will not say it again for as long as it takes: a pressed key is kept on the disk.
+            row = {**asdict(said), "pager": pager, "page": said.key}
+            ident = f"{pager}:{said.key}:{','.join(said.refs)}:{said.phone}:{said.status}:{said.digits}"
+            if await self.degraded.keep("callback", ident, row):
+                return True
+            raise
+
+    async def _reported(self, pager: str, said: Callback) -> bool:
         return await phone_reported(self.parts, pager=pager, key=said.key, status=said.status, digits=said.digits)
+
+    async def _merge_callback(self, row: Mapping[str, Any]) -> None:
+        known = {field.name for field in fields(Callback)}
+        said = {**{k: v for k, v in row.items() if k in known}, "status": CallStatus(row["status"])}
+        await self._reported(row["pager"], Callback(**{**said, "refs": tuple(row["refs"])}))
 
     async def _changed(self, posted: Posted) -> int:
         return await changes.take(self.parts, posted)

@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "server": ("listen", "public_url", "language", "timezone", "heartbeat_url", "heartbeat_every"),
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
-    "paths": ("playbooks",),
+    "paths": ("playbooks", "spool"),
     "delivery": ("lease_s", "poll_s"),
     "patrol": (
         "every",
@@ -97,6 +97,8 @@ class Config:
     database_url: str = "sqlite:///warroom.db"
     playbooks: Path | None = None
     """The team's own folder; None takes the shipped one."""
+    spool: Path = Path("warroom-spool")
+    """What must not be lost while the database is away."""
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
@@ -153,6 +155,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         timezone=_zone(value("server", "timezone", "Asia/Shanghai")),
         database_url=value("database", "url", "sqlite:///warroom.db"),
         playbooks=Path(folder) if folder else None,
+        spool=Path(value("paths", "spool") or "warroom-spool"),
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),

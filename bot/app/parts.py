@@ -80,6 +80,10 @@ class Jobs:
             log.error("a job failed", exc_info=task.exception())
 
 
+async def _keeps_nothing(_kind: str, _key: str, _document: Mapping[str, Any]) -> bool:
+    return False
+
+
 @dataclass(kw_only=True)
 class Parts:
     """The parts, put together once in `bot.bootstrap`."""
@@ -111,6 +115,8 @@ class Parts:
     wake: Callable[[], None] = lambda: None
     """Tell the deliverer that something was queued."""
     callback_url: str = ""
+    keep: Callable[[str, str, Mapping[str, Any]], Awaitable[bool]] = _keeps_nothing
+    """Put (kind, key, document) into the spool while the database is away; False when nothing keeps it."""
     jobs: Jobs = field(default_factory=Jobs)
     counters: Counter[str] = field(default_factory=Counter)
     """What `/metrics` shows as `warroom_<name>_total`, since the start."""
