@@ -180,7 +180,7 @@ def _held(alert: Mapping[str, Any], rows: Sequence[tuple[str, Mapping[str, Any]]
     """Whether somebody has it: key 1 or the link of one of its pages, or an /ack typed since then anywhere."""
     mine = f"{spooled_id(alert['alert'])}:"
     return any(
-        (row["kind"] == "callback" and row["digits"] == DIGIT_ACK and str(row["page"]).startswith(mine))
+        (row["kind"] == "callback" and row.get("digits") == DIGIT_ACK and str(row.get("page")).startswith(mine))
         or (row["kind"] == "command" and row["at"] >= alert["at"])
         for _, row in rows
     )

@@ -187,7 +187,7 @@ async def test_an_ack_that_is_typed_is_answered_as_not_yet_recorded_and_carried_
 
 
 async def test_what_cannot_be_merged_is_set_aside_and_keeps_nothing_out(spooled: Spooled) -> None:
-    await spooled.degraded.keep("command", "broken", {"nothing": "useful"})
+    await spooled.degraded.keep("callback", "broken", {"nothing": "useful"})
     await spooled.degraded.keep("alert", "grafana:sms", ALERT)
     spooled.store.away = False
     await spooled.after(1)
