@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from bot.adapters import change_intake
+from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.adapters.config import Config, PagerConfig
 from bot.adapters.console.platform import ConsolePlatform
@@ -45,6 +45,7 @@ from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
 from bot.domain.change import Posted
+from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
@@ -91,6 +92,7 @@ class Bot:
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
         self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
+        directory = _directory(config, clock.now())
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
@@ -102,8 +104,9 @@ class Bot:
             clock=clock,
             playbooks=load_playbooks(folder),
             hypotheses=load_hypotheses(folder),
-            people={p.name: p for p in config.people},
-            vendors=config.vendors,
+            people=directory.people,
+            directory=directory,
+            vendors=_vendor_rooms(config, directory),
             change_feed=bool(config.changes),
             alone=config.database_url.startswith("sqlite"),
             pagers=bool(self._pagers),
@@ -319,6 +322,23 @@ def listen(config: Config) -> tuple[socket.socket, Config]:
         ) from exc
     listener.set_inheritable(False)
     return listener, replace(config, port=listener.getsockname()[1])
+
+
+def oncall_base(config: Config) -> oncall.Base:
+    """What the configuration says beside the on-call files."""
+    return oncall.Base(people=config.people, rooms=config.vendors, zone=config.timezone, lang=config.lang)
+
+
+def _directory(config: Config, now: datetime) -> Directory:
+    """Who can be asked. Raises ConfigError."""
+    loaded = oncall.load(config.oncall, base=oncall_base(config), now=now)
+    for note in loaded.notes if config.oncall else ():
+        log.warning("on-call: %s", note)
+    return loaded.directory
+
+
+def _vendor_rooms(config: Config, directory: Directory) -> Mapping[str, str]:
+    return {**config.vendors, **{v.name.lower(): v.room for v in directory.vendors.values() if v.room}}
 
 
 def _reader(pager: PagerConfig) -> ReadCallback:

@@ -17,6 +17,7 @@ from bot.app.outgoing import chat_row
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
 from bot.diagnosis.hypothesis import Hypothesis
 from bot.domain.command import Command
+from bot.domain.directory import Directory
 from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.message import Block, Message, Paragraph
 from bot.domain.page import Person
@@ -89,6 +90,8 @@ class Parts:
     playbooks: Mapping[str, Playbook]
     hypotheses: Sequence[Hypothesis]
     people: Mapping[str, Person] = field(default_factory=dict)
+    directory: Directory = field(default_factory=Directory)
+    """Who can be asked, in whole; without one it is made of `people`."""
     vendors: Mapping[str, str] = field(default_factory=dict)
     """Vendor name -> key of the room where its people are."""
     alone: bool = False
@@ -106,6 +109,10 @@ class Parts:
     """Tell the deliverer that something was queued."""
     callback_url: str = ""
     jobs: Jobs = field(default_factory=Jobs)
+
+    def __post_init__(self) -> None:
+        if self.people and not self.directory.people:
+            self.directory = Directory.of(self.people.values())
 
     def local(self, at: datetime) -> datetime:
         """The moment on the team's clock."""
