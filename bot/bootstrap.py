@@ -92,6 +92,7 @@ class Bot:
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
         self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
+        feeds = oncall.Feeds(secret=kept.derived("calendar"), base_url=config.url, api_token=config.api_token)
         directory = _directory(config, clock.now())
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
@@ -114,6 +115,7 @@ class Bot:
             timezone=config.timezone,
             public_url=config.url,
             ack_link=links.make,
+            calendar_link=feeds.link,
             wake=self.deliverer.wake,
             callback_url=f"{config.url}/hooks/phone/",
         )
@@ -122,7 +124,12 @@ class Bot:
         self.app = make_app(
             service=self.service,
             api_token=config.api_token,
-            routes=[*websocket_routes(self.hub), *change_intake.routes(senders, self._changed), *self._console(lab)],
+            routes=[
+                *websocket_routes(self.hub),
+                *change_intake.routes(senders, self._changed),
+                *oncall.routes(feeds, self.service.shifts, lang=config.lang),
+                *self._console(lab),
+            ],
             callbacks={p.name: _reader(p) for p in config.pagers},
             phone_reported=self._phone,
             links=links,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.app import words
 from bot.app.parts import Call, Then
@@ -40,19 +41,22 @@ DAYS = (
 
 
 async def oncall(call: Call, tx: Tx) -> Then | None:
-    """Carry out what is named: nothing or "who", a schedule, or "override"."""
+    """Carry out what is named: nothing or "who", a schedule, "override" or "calendar"."""
     args = list(call.args)
     if args[:1] == ["who"]:
         args.pop(0)
     if args and args[0].lower() in ("override", "overrides"):
         await _override(call, tx, args[1:])
         return None
+    if args and args[0].lower() == "calendar":
+        await _calendar(call, tx, args[1:])
+        return None
     directory = call.parts.directory
     named = [_schedule(directory, args[0])] if args else list(directory.schedules.values())
     if not named:
         raise _no_schedule(directory)
     overrides = await tx.overrides.ending_after(call.at)
-    lines = tuple(_line(schedule, call.at, overrides) for schedule in named)
+    lines = tuple(standing(schedule, call.at, overrides) for schedule in named)
     blocks: tuple[Block, ...] = (
         (Header(text=lines[0]), *_following(named[0], call, overrides))
         if len(named) == 1
@@ -63,13 +67,31 @@ async def oncall(call: Call, tx: Tx) -> Then | None:
     return None
 
 
+def document(schedule: Schedule, at: datetime, overrides: Sequence[Override], *, feed: str = "") -> dict[str, Any]:
+    """As JSON: {"schedule", "timezone", "person", "since", "until", "override", "next": {"person", "since"}, "ics"}.
+
+    "person" is null while nobody is on call, "next" when nothing is planned.
+    """
+    now, follows = tenure(schedule, at, overrides)
+    return {
+        "schedule": schedule.name,
+        "timezone": str(schedule.timezone),
+        "person": now.person if now else None,
+        "since": now.since.isoformat() if now else None,
+        "until": now.until.isoformat() if now else None,
+        "override": (now.override or None) if now else None,
+        "next": {"person": follows.person, "since": follows.since.isoformat()} if follows else None,
+        "ics": feed or None,
+    }
+
+
 def when(at: datetime, schedule: Schedule) -> Text:
     """A moment on the schedule's clock, as "Thu 01-15 18:00 UTC+8"; the zone is named because readers sit elsewhere."""
     local = at.astimezone(schedule.timezone)
     return DAYS[local.weekday()] + same(f" {local:%m-%d %H:%M} {words.zone(local)}")
 
 
-def _line(schedule: Schedule, at: datetime, overrides: Sequence[Override]) -> Text:
+def standing(schedule: Schedule, at: datetime, overrides: Sequence[Override]) -> Text:
     """Who has it until when, and who comes next."""
     now, follows = tenure(schedule, at, overrides)
     then = when(follows.since, schedule) if follows else None
@@ -119,6 +141,16 @@ def _told(schedule: Schedule, one: Override) -> Text:
         f"{one.id} {schedule.name}：{one.person}，{start.zh} 到 {until.zh}（{one.by} 安排）",
         f"{one.id} {schedule.name}: {one.person}, {start.en} to {until.en} (by {one.by})",
     )
+
+
+async def _calendar(call: Call, tx: Tx, args: list[str]) -> None:
+    """Where to subscribe. Whoever has the address can read who is on call, and nothing else."""
+    directory = call.parts.directory
+    named = [_schedule(directory, args[0])] if args else list(directory.schedules.values())
+    if not named:
+        raise _no_schedule(directory)
+    links = tuple(same(f"{s.name}: {call.parts.calendar_link(s.name)}") for s in named)
+    await call.reply(tx, Bullets(items=links, label=Text("订阅值班日历（iCal）", "Subscribe in your calendar (iCal)")))
 
 
 async def _override(call: Call, tx: Tx, args: list[str]) -> None:
@@ -174,7 +206,7 @@ async def _cancel(call: Call, tx: Tx, args: list[str]) -> None:
         hint = Text(f"现有：{'、'.join(known) or '无'}", f"there are: {', '.join(known) or 'none'}")
         raise unknown(Text("替班", "override"), ident, known, hint)
     schedule = call.parts.directory.schedules.get(ended.schedule) or Schedule(name=ended.schedule, layers=())
-    line = _line(schedule, call.at, await tx.overrides.ending_after(call.at))
+    line = standing(schedule, call.at, await tx.overrides.ending_after(call.at))
     text = Text(f"已取消替班 {ended.id}（{ended.person}）", f"override {ended.id} of {ended.person} is cancelled")
     await call.record(tx, EntryKind.ONCALL, text, override=ended.id, schedule=ended.schedule, person=ended.person)
     await call.reply(tx, Header(text=text, tone="info"), Paragraph(text=line))
@@ -184,7 +216,8 @@ def _who(call: Call, directory: Directory, args: list[str]) -> tuple[Schedule, P
     """Schedule, person and what is left; the schedule may be left out where there is one."""
     named = {name.lower(): s for name, s in directory.schedules.items()}
     only = next(iter(named.values())) if len(named) == 1 else None
-    if only is not None and args[0].lower() not in named:
+    misspelt = len(args) > 1 and directory.find(args[0]) is None and directory.find(args[1]) is not None
+    if only is not None and args[0].lower() not in named and not misspelt:
         schedule, words_ = only, args
     else:
         schedule, words_ = _schedule(directory, args[0]), args[1:]

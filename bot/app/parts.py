@@ -105,6 +105,8 @@ class Parts:
     public_url: str = ""
     ack_link: Callable[[str], str] = lambda _key: ""
     """The signed one-time link that acknowledges a page, by the page's key."""
+    calendar_link: Callable[[str], str] = lambda _schedule: ""
+    """Where the calendar of a schedule can be subscribed to."""
     wake: Callable[[], None] = lambda: None
     """Tell the deliverer that something was queued."""
     callback_url: str = ""
