@@ -21,7 +21,7 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from bot.adapters import change_intake
+from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.adapters.config import Config, PagerConfig
 from bot.adapters.console.platform import ConsolePlatform
@@ -107,6 +107,8 @@ class Bot:
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
         self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
+        feeds = oncall.Feeds(secret=kept.derived("calendar"), base_url=config.url, api_token=config.api_token)
+        directory = _directory(config, clock.now())
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
@@ -126,8 +128,9 @@ class Bot:
             clock=clock,
             playbooks=load_playbooks(folder),
             hypotheses=load_hypotheses(folder),
-            people={p.name: p for p in config.people},
-            vendors=config.vendors,
+            people=directory.people,
+            directory=directory,
+            vendors=_vendor_rooms(config, directory),
             change_feed=bool(config.changes),
             alone=config.database_url.startswith("sqlite"),
             pagers=bool(self._pagers),
@@ -135,7 +138,7 @@ class Bot:
             timezone=config.timezone,
             public_url=config.url,
             ack_link=links.make,
-            directory=Directory.of(config.people),
+            calendar_link=feeds.link,
             hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
             wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",
@@ -156,7 +159,12 @@ class Bot:
         self.app = make_app(
             service=self.service,
             api_token=config.api_token,
-            routes=[*websocket_routes(self.hub), *change_intake.routes(senders, self._changed), *self._console(lab)],
+            routes=[
+                *websocket_routes(self.hub),
+                *change_intake.routes(senders, self._changed),
+                *oncall.routes(feeds, self.service.shifts, lang=config.lang),
+                *self._console(lab),
+            ],
             callbacks={p.name: _reader(p) for p in config.pagers},
             phone_reported=self._phone,
             links=links,
@@ -417,6 +425,23 @@ def listen(config: Config) -> tuple[socket.socket, Config]:
         ) from exc
     listener.set_inheritable(False)
     return listener, replace(config, port=listener.getsockname()[1])
+
+
+def oncall_base(config: Config) -> oncall.Base:
+    """What the configuration says beside the on-call files."""
+    return oncall.Base(people=config.people, rooms=config.vendors, zone=config.timezone, lang=config.lang)
+
+
+def _directory(config: Config, now: datetime) -> Directory:
+    """Who can be asked. Raises ConfigError."""
+    loaded = oncall.load(config.oncall, base=oncall_base(config), now=now)
+    for note in loaded.notes if config.oncall else ():
+        log.warning("on-call: %s", note)
+    return loaded.directory
+
+
+def _vendor_rooms(config: Config, directory: Directory) -> Mapping[str, str]:
+    return {**config.vendors, **{v.name.lower(): v.room for v in directory.vendors.values() if v.room}}
 
 
 def _reader(pager: PagerConfig) -> ReadCallback:
