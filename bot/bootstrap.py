@@ -93,12 +93,9 @@ class SystemClock:
 class Bot:
     """The bot with everything in its place; `serve` runs it."""
 
-    def __init__(
-        self, config: Config, *, store: SqlStore, kept: Kept, lab: Sequence[Route], alone: Alone | None = None
-    ) -> None:
+    def __init__(self, config: Config, *, store: SqlStore, kept: Kept, lab: Sequence[Route]) -> None:
         self.config = config
         self._store = store
-        self._alone = alone
         self._server: uvicorn.Server | None = None
         clock = SystemClock()
         gate = Gate(store, clock, shared_token=config.agent_token, secret=kept.derived("invitations"))
@@ -237,8 +234,6 @@ class Bot:
             for pager in self._pagers:
                 await pager.close()
             await self._store.close()
-            if self._alone is not None:
-                self._alone.give_back()
 
     def _wake_all(self) -> None:
         """Something was written: whoever sends, and whoever takes steps, looks at once."""
@@ -372,7 +367,7 @@ def alone_on(config: Config) -> Alone | None:
 
 async def open_store(config: Config, redactor: Redactor) -> SqlStore:
     """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
-    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang)
+    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
     try:
         if config.database_url.startswith("sqlite"):
             await store.upgrade()
@@ -390,16 +385,11 @@ async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
     redactor = Redactor(config.secrets())
     for handler in logging.getLogger().handlers:
         handler.addFilter(RedactingFilter(redactor))
-    alone = alone_on(config)
-    store: SqlStore | None = None
+    store = await open_store(config, redactor)
     try:
-        store = await open_store(config, redactor)
-        return Bot(config, store=store, kept=await Kept.load(store), lab=lab, alone=alone)
+        return Bot(config, store=store, kept=await Kept.load(store), lab=lab)
     except BaseException:
-        if store is not None:
-            await store.close()
-        if alone is not None:
-            alone.give_back()
+        await store.close()
         raise
 
 

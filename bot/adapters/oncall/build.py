@@ -102,6 +102,7 @@ class Builder:
             rounds=model.rounds,
             every=model.every,
             then=model.then,
+            stops=model.exhausted == "stop",
             quiet=QuietHours(
                 start=quiet.start,
                 end=quiet.until,

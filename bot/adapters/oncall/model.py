@@ -103,6 +103,9 @@ class PolicyModel(Loose):
     rounds: int = Field(default=1, ge=1, le=20)
     every: Span = Field(default=timedelta(minutes=5), description="from the last step to the next round or level")
     then: str = ""
+    exhausted: Literal["again", "stop"] = Field(
+        default="again", description="after the last round of the last level: sev1 and sev2 start it again, or nobody"
+    )
     quiet: QuietModel | None = None
 
     @model_validator(mode="after")
