@@ -19,8 +19,10 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/probe dns NAME via vpc", Text("单独测一项；/help probe 有例子", "one probe by hand; /help probe has examples")),
     ("/watch", Text("一直测到恢复，然后通知", "keep probing until it recovers, then say so")),
     ("/watch stop", Text("停止盯守", "stop watching")),
-    ("/page NAME", Text("打电话给某人（不写则呼叫值班）", "call somebody's phone (on-call when no name is given)")),
+    ("/page", Text("按策略呼叫值班，直到有人接手", "call whoever is on call, step by step, until somebody has it")),
+    ("/page NAME", Text("打电话给某人，或按某个策略呼叫", "call somebody's phone, or go by a policy of that name")),
     ("/ack", Text("我来处理，停止呼叫", "I have it; stop calling")),
+    ("/escalate", Text("现在就到下一步（可写人或策略）", "take the next step now (or name a person or policy)")),
     ("/oncall", Text("现在谁值班、到什么时候（可写排班名）", "who is on call until when (or of one schedule)")),
     (
         "/oncall override SCHEDULE NAME for 4h",
