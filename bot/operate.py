@@ -18,7 +18,7 @@ from bot.app.oncall import document, standing
 from bot.app.resources import data_folder
 from bot.app.times import read_moment
 from bot.bootstrap import nats_address, oncall_base
-from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
+from bot.domain.errors import ConfigError, StoreUnavailable, UserError, WarroomError
 
 
 async def upgrade(path: Path | None) -> int:
@@ -85,7 +85,10 @@ def oncall_show(files: list[Path], path: Path | None, *, at: str, as_json: bool)
     """Who is on call at a moment, by the files alone. Raises ConfigError."""
     config, now = load(path, os.environ), datetime.now(UTC)
     loaded = _oncall(files, config)
-    moment = read_moment(at, now=now, zone=config.timezone)
+    try:
+        moment = read_moment(at, now=now, zone=config.timezone)
+    except UserError as exc:
+        raise ConfigError(f"--at: {exc}") from exc
     rows = [document(s, moment, ()) for s in loaded.directory.schedules.values()]
     if as_json:
         print(json.dumps(rows, ensure_ascii=False, indent=2))

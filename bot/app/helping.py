@@ -28,7 +28,6 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
         "/oncall override SCHEDULE NAME for 4h",
         Text("替班（from … until … 也可以；me 是自己）", "somebody takes over (from ... until ... too; me is you)"),
     ),
-    ("/oncall calendar", Text("在日历里订阅值班表", "subscribe to the schedules in your calendar")),
     ("/oncall override cancel ovr-1", Text("取消替班", "take an override back")),
     ("/warroom open", Text("建战情室并登记故障", "open a war room and an incident")),
     ("/warroom bind INC-1", Text("把这个房间当作战情室", "make this room the war room")),

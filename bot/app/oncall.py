@@ -41,15 +41,12 @@ DAYS = (
 
 
 async def oncall(call: Call, tx: Tx) -> Then | None:
-    """Carry out what is named: nothing or "who", a schedule, "override" or "calendar"."""
+    """Carry out what is named: nothing or "who", a schedule, or "override"."""
     args = list(call.args)
     if args[:1] == ["who"]:
         args.pop(0)
     if args and args[0].lower() in ("override", "overrides"):
         await _override(call, tx, args[1:])
-        return None
-    if args and args[0].lower() == "calendar":
-        await _calendar(call, tx, args[1:])
         return None
     directory = call.parts.directory
     named = [_schedule(directory, args[0])] if args else list(directory.schedules.values())
@@ -141,16 +138,6 @@ def _told(schedule: Schedule, one: Override) -> Text:
         f"{one.id} {schedule.name}：{one.person}，{start.zh} 到 {until.zh}（{one.by} 安排）",
         f"{one.id} {schedule.name}: {one.person}, {start.en} to {until.en} (by {one.by})",
     )
-
-
-async def _calendar(call: Call, tx: Tx, args: list[str]) -> None:
-    """Where to subscribe. Whoever has the address can read who is on call, and nothing else."""
-    directory = call.parts.directory
-    named = [_schedule(directory, args[0])] if args else list(directory.schedules.values())
-    if not named:
-        raise _no_schedule(directory)
-    links = tuple(same(f"{s.name}: {call.parts.calendar_link(s.name)}") for s in named)
-    await call.reply(tx, Bullets(items=links, label=Text("订阅值班日历（iCal）", "Subscribe in your calendar (iCal)")))
 
 
 async def _override(call: Call, tx: Tx, args: list[str]) -> None:
