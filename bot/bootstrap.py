@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import hmac
 import json
 import logging
 import socket
@@ -23,32 +22,34 @@ from starlette.routing import Route
 
 from bot.adapters import change_intake
 from bot.adapters.agents import AgentDesk, websocket_routes
-from bot.adapters.config import Config, PagerConfig
+from bot.adapters.config import Config
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes as console_routes
 from bot.adapters.console.sessions import Sessions
 from bot.adapters.console.web import Look
-from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
+from bot.adapters.pagers import make as make_pager
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.scheduler import Ticker
 from bot.adapters.store import SqlStore
-from bot.adapters.web import Links, ReadCallback, make_app
+from bot.adapters.web import Links, make_app
 from bot.app import changes
 from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
 from bot.app.page import phone_reported
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
-from bot.app.ports import Store
+from bot.app.poll_calls import EVERY_S, CallPoller
+from bot.app.ports import Store, Tells
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
+from bot.app.which_page import key_of
 from bot.domain.change import Posted
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
+from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
-from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
 
@@ -90,7 +91,9 @@ class Bot:
         self.hub = AgentDesk(signer=kept.signer, door=gate, known=kept.agents, on_change=self._agents_changed)
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
-        self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
+        self._pagers = [make_pager(p, public_url=config.url) for p in config.pagers]
+        deaf = {p.name for p in config.pagers if not hears(p, config.url)}
+        self._tells = {p.name: p for p in self._pagers if p.name in deaf and isinstance(p, Tells)}
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
@@ -120,7 +123,8 @@ class Bot:
             service=self.service,
             api_token=config.api_token,
             routes=[*websocket_routes(self.hub), *change_intake.routes(senders, self._changed), *self._console(lab)],
-            callbacks={p.name: _reader(p) for p in config.pagers},
+            phones={p.name: p for p in self._pagers},
+            base_url=config.url,
             phone_reported=self._phone,
             links=links,
             lifespan=self._lifespan,
@@ -191,8 +195,15 @@ class Bot:
         ticker, rules = Ticker(), self.config.patrol
         if rules.every:
             ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
+        if self._tells:
+            poller = CallPoller(self._store, self._tells, self._phone)
+            ticker.every(EVERY_S, lambda: self._poll(poller))
         ticker.start()
         return ticker
+
+    def _poll(self, poller: CallPoller) -> None:
+        if not self.parts.jobs.running("poll-calls"):
+            self.parts.jobs.start(poller.round(), key="poll-calls")
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""
@@ -223,7 +234,10 @@ class Bot:
         )
 
     async def _phone(self, pager: str, said: Callback) -> bool:
-        return await phone_reported(self.parts, pager=pager, key=said.key, status=said.status, digits=said.digits)
+        key = await key_of(self.parts.store, said)
+        if key is None:
+            return False
+        return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
 
     async def _changed(self, posted: Posted) -> int:
         return await changes.take(self.parts, posted)
@@ -319,17 +333,6 @@ def listen(config: Config) -> tuple[socket.socket, Config]:
         ) from exc
     listener.set_inheritable(False)
     return listener, replace(config, port=listener.getsockname()[1])
-
-
-def _reader(pager: PagerConfig) -> ReadCallback:
-    def read(headers: Mapping[str, str], body: bytes, secret: str) -> Callback:
-        if not secret:
-            return parse_callback(headers, body, [pager.secret])
-        if not hmac.compare_digest(secret.encode(), pager.secret.encode()):
-            raise BadSignature("the secret in the address is not this provider's")
-        return read_callback(body)
-
-    return read
 
 
 def _agent_row(agent: Agent) -> dict[str, Any]:
