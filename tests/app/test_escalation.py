@@ -63,9 +63,8 @@ async def said(night: Night, kind: EntryKind = EntryKind.ESCALATION) -> Sequence
 async def test_a_policy_calls_its_people_in_turn_until_a_key_is_pressed(night: Night, clock: FixedClock) -> None:
     await night.types("/page")
     assert [c.key for c in await night.rings(1)] == ["INC-1:1:lin:1"]
-    await night.settle()
+    await night.until("@lin by chat, phone: dialled (phone)")
     assert "INC-1 untitled incident: calling lin" in night.shows()
-    assert "@lin by chat, phone: dialled (phone)" in night.shows()
     assert "chen at 23:05:00" in night.shows()
     await pass_minutes(night, clock, 5)
     assert [c.key for c in await night.rings(2)] == ["INC-1:1:lin:1", "INC-1:2:chen:1"]
