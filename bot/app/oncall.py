@@ -14,9 +14,9 @@ from bot.domain.command import unknown
 from bot.domain.directory import Directory
 from bot.domain.errors import UserError
 from bot.domain.incident import EntryKind
-from bot.domain.message import Block, Bullets, Button, Buttons, Header, Paragraph, Table
+from bot.domain.message import Block, Bullets, Button, Buttons, Header, Paragraph, Table, Tone
 from bot.domain.page import Person
-from bot.domain.schedule import Override, Schedule, shifts, tenure
+from bot.domain.schedule import Override, Schedule, on_call, shifts, tenure
 from bot.domain.text import Text, join, same
 
 LONGEST = timedelta(days=90)
@@ -54,10 +54,11 @@ async def oncall(call: Call, tx: Tx) -> Then | None:
         raise _no_schedule(directory)
     overrides = await tx.overrides.ending_after(call.at)
     lines = tuple(standing(schedule, call.at, overrides) for schedule in named)
+    tone: Tone = "info" if all(on_call(s, call.at, overrides) for s in named) else "warn"
     blocks: tuple[Block, ...] = (
-        (Header(text=lines[0]), *_following(named[0], call, overrides))
+        (Header(text=lines[0], tone=tone), *_following(named[0], call, overrides))
         if len(named) == 1
-        else (Header(text=Text("现在值班", "on call now")), Bullets(items=lines))
+        else (Header(text=Text("现在值班", "on call now"), tone=tone), Bullets(items=lines))
     )
     mine = [o for o in overrides if o.schedule in {s.name for s in named}]
     await call.reply(tx, *blocks, *_listed(directory, mine))
@@ -129,7 +130,12 @@ def _listed(directory: Directory, overrides: Sequence[Override]) -> tuple[Block,
     if not overrides:
         return ()
     items = tuple(_told(directory.schedules[o.schedule], o) for o in overrides if o.schedule in directory.schedules)
-    return (Bullets(items=items, label=Text("替班（/oncall override cancel 编号 取消）", "Overrides (cancel by id)")),)
+    return (
+        Bullets(
+            items=items,
+            label=Text("替班（/oncall override cancel 编号 取消）", "Overrides (/oncall override cancel ID)"),
+        ),
+    )
 
 
 def _told(schedule: Schedule, one: Override) -> Text:
