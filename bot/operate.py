@@ -14,8 +14,8 @@ from bot.adapters.oncall import Loaded, load_files
 from bot.adapters.playbooks import load_hypotheses, load_playbooks
 from bot.adapters.store import SqlStore
 from bot.adapters.store.engine import sqlite_file
-from bot.app.oncall import document, standing
 from bot.app.resources import data_folder
+from bot.app.rota import document, standing
 from bot.app.times import read_moment
 from bot.bootstrap import nats_address, oncall_base
 from bot.domain.errors import ConfigError, StoreUnavailable, UserError, WarroomError
