@@ -19,7 +19,8 @@ from bot.domain.spoken import plain
 MOST_SUMMARY = 118
 """What every version keeps whole; newer ones keep 1024."""
 MOST_DETAILS = 6 * 1024
-_BY_SOMEBODY = re.compile(r"(?:Acknowledged|Closed) by (?P<who>.+?)(?: via .*)?")
+_BY_SOMEBODY = re.compile(r"(?:Acknowledged|Closed) by (?P<who>.+?)(?: \([^()]*\))?")
+"""What a person did; what an integration did, ours among them, reads "via". The way follows in brackets."""
 
 
 class GoAlertPager:
