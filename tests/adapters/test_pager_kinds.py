@@ -332,7 +332,7 @@ def test_what_a_person_does_in_goalert_counts_and_what_an_integration_does_there
     body = json.dumps({"AppName": "GoAlert", "Type": "AlertStatus", "AlertID": 70, "LogEntry": line}).encode()
     pager = make(GoAlertServer().config(), public_url=PUBLIC)
     said = pager.read(Given(headers={}, url="", body=body, secret="canary-goalert-path")).said
-    assert [(one.by, one.refs) for one in said] == ([] if who is None else [(who, ("70",))])
+    assert [(one.by, one.refs) for one in said] == ([] if who is None else [(who, ("p#70",))])
 
 
 async def test_flashduty_gets_no_template_in_a_title_and_gives_the_label_back() -> None:
