@@ -24,7 +24,7 @@ _BY_SOMEBODY = re.compile(r"(?:Acknowledged|Closed) by (?P<who>.+?)(?: \([^()]*\
 
 
 class GoAlertPager:
-    """Implements `Pager`, `HangsUp` and `Listens`. A reference is "NAME#ID KEY": reports name the ID, closing the key."""
+    """Implements `Pager`, `HangsUp` and `Listens`. References: "NAME#ID KEY", as reports name the ID."""
 
     def __init__(self, config: PagerConfig, *, keys: bool) -> None:
         # Keys are pressed in its own calls: `keys` changes nothing here.
