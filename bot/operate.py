@@ -53,6 +53,8 @@ async def doctor(path: Path | None) -> int:
     for good, line in [
         (True, f"configuration: {path or 'warroom.toml or defaults'}"),
         await _database(config),
+        _spool(config),
+        _heartbeat(config),
         await _nats(config),
         _playbooks(config),
         _directory(config),
@@ -142,6 +144,20 @@ async def _database(config: Config) -> tuple[bool, str]:
     finally:
         await store.close()
     return problem is None, f"database: {problem or 'reachable, migrated, writable'}"
+
+
+def _spool(config: Config) -> tuple[bool, str]:
+    """Whether alerts could be kept while the database is away; looking makes nothing."""
+    there = next(p for p in (config.spool.absolute(), *config.spool.absolute().parents) if p.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    waiting = len(list(config.spool.glob("*.bad"))) if config.spool.is_dir() else 0
+    said = f"spool: {config.spool} " + ("is ready" if writable else f"cannot be written ({there}); set paths.spool")
+    return writable, said + (f"; {waiting} files were set aside: look at them" if waiting else "")
+
+
+def _heartbeat(config: Config) -> tuple[bool, str]:
+    every = f"every {config.heartbeat_s:g} s" if config.heartbeat_url else "none; nobody notices when the bot is gone"
+    return True, f"heartbeat: {every}" + ("" if config.heartbeat_url else " (set server.heartbeat_url)")
 
 
 async def _nats(config: Config) -> tuple[bool, str]:
