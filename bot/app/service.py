@@ -5,17 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.app import probe, probe_interrupted, related
 from bot.app.admit import Gate
+from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
 from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
 from bot.app.ports import Tx
+from bot.app.rota import document
 from bot.app.watch import resume
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.command import Command
@@ -24,6 +26,7 @@ from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
 from bot.domain.message import Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
+from bot.domain.schedule import Schedule, Shift, shifts
 from bot.domain.text import Lang, Text, legible, same
 
 MAIN_ROOM = "console:main"
@@ -111,6 +114,25 @@ class Service:
             return None
         return {"name": name, "disconnected": was is not None and was.state != "lost"}
 
+    async def on_call(self) -> list[dict[str, Any]]:
+        """Every schedule: who has it since and until when, who follows, and the address of its calendar."""
+        now = self._parts.clock.now()
+        async with self._parts.store.begin() as tx:
+            overrides = await tx.overrides.ending_after(now)
+        return [document(s, now, overrides, feed=self._parts.calendar_link(s.name)) for s in self._schedules().values()]
+
+    async def shifts(self, schedule: str, ahead: timedelta) -> Sequence[Shift] | None:
+        """The shifts of a schedule from now on; None when there is no such schedule."""
+        found, now = self._schedules().get(schedule), self._parts.clock.now()
+        if found is None:
+            return None
+        async with self._parts.store.begin() as tx:
+            overrides = await tx.overrides.ending_after(now)
+        return shifts(found, now, now + ahead, overrides)
+
+    def _schedules(self) -> Mapping[str, Schedule]:
+        return self._parts.directory.schedules
+
     async def set_language(self, room: str, lang: Lang) -> None:
         """Speak this language in the room from now on."""
         async with self._parts.store.begin() as tx:
@@ -195,6 +217,10 @@ class Service:
             "messages": [{"key": m.key, "text": plain(m.blocks, spoken), "blocks": to_json(m.blocks)} for m in shown],
             "run": runs[0].document if runs else None,
         }
+
+    def counters(self) -> Mapping[str, int]:
+        """Counted since the start; a violation that never was is a zero."""
+        return {VIOLATIONS: 0, **self._parts.counters}
 
     async def ready(self) -> str | None:
         """Why the bot cannot work, or None."""
