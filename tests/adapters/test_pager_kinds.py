@@ -142,6 +142,19 @@ async def test_after_an_uncertain_answer_twilios_list_of_calls_shows_the_one_tha
         assert await it.pager.find(replace(PAGE, key="INC-2:1:lin:1")) is None  # it is the first page's
 
 
+async def test_after_a_try_that_is_known_to_have_failed_no_other_call_to_the_person_is_taken_for_it() -> None:
+    async with night("twilio") as first, night("twilio", url=first.server.url) as second:
+        assert isinstance(second.pager, TwilioPager)
+        await first.pager.call(PAGE)
+        other = replace(PAGE, key="INC-2:1:lin:1")
+        first.server.troubles.append("throttle")
+        await second.refused(other)
+        assert await second.pager.find(other) is None
+        first.server.troubles.append("reset")
+        await second.refused(other)
+        assert await second.pager.find(other) == "twilio-2"
+
+
 async def test_a_call_of_yesterday_is_not_taken_for_the_one_that_was_lost() -> None:
     async with night("twilio") as it:
         assert isinstance(it.pager, TwilioPager)
