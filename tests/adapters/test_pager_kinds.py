@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bot.adapters.pagers import make, twilio
+from bot.adapters.pagers import make
 from bot.adapters.pagers.aliyun_vms import AliyunPager
 from bot.adapters.pagers.tencent_vms import TencentPager
-from bot.adapters.pagers.twilio import TwilioPager, signature
+from bot.adapters.pagers.twilio import TwilioPager
+from bot.adapters.pagers.twilio_signature import check_signature, signature
 from bot.app.ports import Given, Heard, Listens
 from bot.domain.errors import SendFailed, UserError
 from bot.domain.page import Callback, CallStatus, short_key
@@ -43,7 +44,7 @@ FORM = {
 
 def check(url: str, signed: str, *, settings: str = "", tokens: tuple[str, ...] = (TOKEN,)) -> None:
     head = {"X-Twilio-Signature": signed} | ({"X-Twilio-Webhooks-Signature-Settings": settings} if settings else {})
-    twilio.check_signature(Given(headers=head, url=url, body=b""), list(FORM.items()), tokens)
+    check_signature(Given(headers=head, url=url, body=b""), list(FORM.items()), tokens)
 
 
 def test_twilios_own_example_of_a_signature_fits() -> None:

@@ -6,25 +6,23 @@ after an uncertain answer its list of calls is asked, and where even that fails 
 
 from __future__ import annotations
 
-import base64
-import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
 from bot.adapters.pagers.http import MAX_BODY, Answer, Http, callback_to, keys_of, number, refusal, unreadable
+from bot.adapters.pagers.twilio_signature import check_signature
 from bot.app.ports import Given, Heard
 from bot.domain.errors import SendFailed
 from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, Callback, CallLimit, CallStatus, Page
 from bot.domain.pager_kinds import PagerConfig
 from bot.domain.spoken import PRESS, PRESSED_ACK, PRESSED_ESCALATE, spoken
 from bot.domain.text import Lang, Text
-from bot.domain.webhooks import BadSignature
 
 API = "https://api.twilio.com"
 FOUND_WITHIN_S = 45.0
@@ -182,38 +180,6 @@ class TwilioPager:
         if digits == DIGIT_ESCALATE:
             return _response(self._say(PRESSED_ESCALATE.in_(lang), lang))
         return _response(self._gather(PRESS.in_(lang), lang, url))
-
-
-def check_signature(given: Given, pairs: Sequence[tuple[str, str]], tokens: Sequence[str]) -> None:
-    """Raise BadSignature unless one of the tokens made the request's signature over address and form.
-
-    HMAC-SHA1, or HMAC-SHA256 where `X-Twilio-Webhooks-Signature-Settings` announces it. Twilio has signed addresses
-    both with and without their port.
-    """
-    found = {name.lower(): value for name, value in given.headers.items()}
-    offered = found.get("x-twilio-signature", "")
-    if not offered:
-        raise BadSignature("header x-twilio-signature is missing")
-    settings = found.get("x-twilio-webhooks-signature-settings", "").upper().replace("-", "_")
-    algorithm = "sha256" if "HMAC_SHA256" in settings else "sha1"
-    made = [signature(token, url, pairs, algorithm).encode() for token in tokens for url in _addresses(given.url)]
-    matches = [hmac.compare_digest(one, offered.encode()) for one in made]
-    if not any(matches):
-        raise BadSignature("x-twilio-signature does not fit the auth token and public_url configured here")
-
-
-def signature(token: str, url: str, pairs: Sequence[tuple[str, str]], algorithm: str = "sha1") -> str:
-    """The signature of a form posted to `url`: over the address and each name and value, sorted by name."""
-    text = url + "".join(f"{name}{value}" for name, value in sorted(set(pairs)))
-    return base64.b64encode(hmac.digest(token.encode(), text.encode(), algorithm)).decode()
-
-
-def _addresses(url: str) -> Sequence[str]:
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    bare = urlunsplit(parts._replace(netloc=host))
-    usual = urlunsplit(parts._replace(netloc=f"{host}:{443 if parts.scheme == 'https' else 80}"))
-    return tuple({url, bare, usual})
 
 
 def _keep(known: OrderedDict[str, T], key: str, value: T) -> None:
