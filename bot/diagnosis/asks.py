@@ -13,6 +13,8 @@ from bot.domain.probe import Agent
 
 DNS_TIMEOUT_MS = 1500
 COREDNS_TRIES = 6
+LEAST_TRIES = 8
+"""Of one name, where several share a resolver's attention."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +108,16 @@ def _same_resolver(agent: Agent) -> bool:
     return bool(host) and host == vpc
 
 
+def _tries(step: Step, playbook: Playbook) -> int:
+    """A limit shows as a share of what the resolver answers, whatever the names: of several each is asked less often."""
+    names = {key for other in playbook.steps if other.kind == "dns" for key in other.options["of"]}
+    names = {key for key in names if not is_address(playbook.targets[key].host)}
+    wanted = int(step.options["tries"])
+    return max(min(wanted, LEAST_TRIES), math.ceil(wanted / max(1, len(names))))
+
+
 def _dns_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
+    wanted = _tries(step, playbook)
     for key in step.options["of"]:
         name = playbook.targets[key].host
         if is_address(name):
@@ -115,7 +126,7 @@ def _dns_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
             if via == "host" and _same_resolver(agent):
                 continue
             servers = _servers(playbook, agent, via)
-            tries = step.options["tries"] if via != "public" else min(10, step.options["tries"])
+            tries = wanted if via != "public" else min(10, wanted)
             for server in servers:
                 share = max(1, tries // len(servers))
                 queries = share if via != "public" and agent.vpc else 0
