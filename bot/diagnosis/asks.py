@@ -13,6 +13,8 @@ from bot.domain.probe import Agent
 
 DNS_TIMEOUT_MS = 1500
 COREDNS_TRIES = 6
+INTERNAL_TRIES = 10
+"""Of a name the cluster DNS serves by itself: whether it fails as well tells the cluster DNS from its upstream."""
 LEAST_TRIES = 8
 """Of one name, where several share a resolver's attention."""
 
@@ -67,7 +69,7 @@ def _asks(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
     yield from _controls(playbook, agent)
     if agent.cluster:
         for name in playbook.internal[:1]:
-            yield _dns(agent, "dns_internal", f"dns/{name}/host", name, "@host", tries=6, queries=0)
+            yield _dns(agent, "dns_internal", f"dns/{name}/host", name, "@host", tries=INTERNAL_TRIES, queries=0)
 
 
 def _dns(
@@ -109,7 +111,7 @@ def _same_resolver(agent: Agent) -> bool:
 
 
 def _tries(step: Step, playbook: Playbook) -> int:
-    """A limit shows as a share of what the resolver answers, whatever the names: of several each is asked less often."""
+    """A limit shows as a share of all that a resolver is asked, whatever the names: of several each is asked less."""
     names = {key for other in playbook.steps if other.kind == "dns" for key in other.options["of"]}
     names = {key for key in names if not is_address(playbook.targets[key].host)}
     wanted = int(step.options["tries"])
