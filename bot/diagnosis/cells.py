@@ -21,8 +21,8 @@ SHARED = frozenset({"dns_internal", "control", "control_dns", "service"})
 
 STALL_MS = 190.0
 """TCP repeats what is lost after 200 ms at the earliest (RTO_MIN of Linux), a SYN after 1 s (RFC 6298)."""
-STRAY_OF = 10
-"""Of so many datagrams one may be lost: at 2 % that happens to one cell of six."""
+STRAY_OF = 8
+"""Of so many datagrams one may be lost: at 2 % that happens to one cell of seven."""
 TIMEOUTS = frozenset({"dns_timeout", "ping_timeout", "tcp_timeout", "tls_timeout", "http_timeout", "db_timeout"})
 PINNED = frozenset({"ping", "neighbour", "http", "api_signed"})
 """Layers of probes that are sent to a known address, which may be one that others were told."""
