@@ -184,9 +184,10 @@ def _second(seen: Picture, leader: Ranked, hypotheses: Sequence[Hypothesis]) -> 
     left = _reds(seen) - leader.explained
     if not left:
         return None
-    others = [h for h in hypotheses if h.id != leader.hypothesis.id]
+    # Red cells are left, so "all is well" is no answer to them.
+    others = [h for h in hypotheses if h.id not in (leader.hypothesis.id, HEALTHY)]
     ranked, _ = _shares(_rank(seen.without(leader.explained), others))
-    if not ranked or ranked[0].hypothesis.id == HEALTHY or ranked[0].share < SECOND_SHARE:
+    if not ranked or ranked[0].share < SECOND_SHARE:
         return None
     return ranked[0] if len(ranked[0].explained & left) * 2 > len(left) else None
 
