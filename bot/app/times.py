@@ -8,8 +8,8 @@ from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import UserError
-from bot.domain.schedule import moment
 from bot.domain.text import Text
+from bot.domain.wallclock import moment
 
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:：]([0-5]\d)")
 _DATE = re.compile(r"(?:(\d{4})-)?(\d{1,2})-(\d{1,2})")

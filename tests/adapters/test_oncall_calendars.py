@@ -11,7 +11,8 @@ import pytest
 
 from bot.adapters.oncall.ical import Names, read_turns, write_shifts
 from bot.domain.errors import ConfigError
-from bot.domain.schedule import Shift, Span
+from bot.domain.schedule import Shift
+from bot.domain.wallclock import Span
 
 CALENDARS = Path(__file__).parent.parent / "data" / "calendars"
 BERLIN, SHANGHAI = ZoneInfo("Europe/Berlin"), ZoneInfo("Asia/Shanghai")

@@ -15,7 +15,8 @@ from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError
 from bot.domain.escalation import QuietHours, Way
 from bot.domain.page import Person
-from bot.domain.schedule import Listed, Rotation, Window, on_call
+from bot.domain.schedule import Listed, Rotation, on_call
+from bot.domain.wallclock import Window
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -13,7 +13,8 @@ from bot.app.times import read_length, read_moment
 from bot.domain.directory import Directory
 from bot.domain.errors import UserError
 from bot.domain.page import Person
-from bot.domain.schedule import Rotation, Schedule, Window
+from bot.domain.schedule import Rotation, Schedule
+from bot.domain.wallclock import Window
 from bot.testing import FixedClock
 from tests.transcript import Night, a_night
 

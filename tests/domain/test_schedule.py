@@ -12,24 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain.schedule import (
-    EVER,
-    NEVER,
     Layer,
     Listed,
     Override,
     Rotation,
     Schedule,
     Shift,
-    Span,
     Unit,
-    Window,
     disjoint,
     gaps,
-    moment,
     on_call,
     shifts,
     tenure,
 )
+from bot.domain.wallclock import EVER, NEVER, Span, Window, moment
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SHANGHAI = ZoneInfo("Asia/Shanghai")

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import ConfigError
-from bot.domain.schedule import Shift, Span, disjoint, moment
+from bot.domain.schedule import Shift, disjoint
 from bot.domain.text import Lang, Text
+from bot.domain.wallclock import Span, moment
 
 if TYPE_CHECKING:
     from icalendar import Calendar, Component, Event

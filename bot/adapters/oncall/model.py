@@ -10,7 +10,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_valida
 
 from bot.adapters.oncall.words import Name, Never, Phone, Span, clock, every, handover, target, window, zone
 from bot.domain.escalation import Target, Way
-from bot.domain.schedule import Unit, Window
+from bot.domain.schedule import Unit
+from bot.domain.wallclock import Window
 from bot.yamlfile.words import Bilingual, Listed, Strict, YesNo
 
 Zone = Annotated[ZoneInfo, BeforeValidator(zone, json_schema_input_type=str)]

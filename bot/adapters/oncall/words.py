@@ -12,7 +12,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from pydantic import BeforeValidator, Field
 
 from bot.domain.escalation import Target, TargetKind
-from bot.domain.schedule import Unit, Window
+from bot.domain.schedule import Unit
+from bot.domain.wallclock import Window
 
 DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 UNITS: dict[str, Unit] = {"h": "hours", "d": "days", "w": "weeks"}
