@@ -29,22 +29,30 @@ from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes as console_routes
 from bot.adapters.console.sessions import Sessions
 from bot.adapters.console.web import Look
+from bot.adapters.heartbeat import Heartbeat
 from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.scheduler import Ticker
 from bot.adapters.store import SqlStore
+from bot.adapters.store.alone import Alone
+from bot.adapters.store.bell import Bell
+from bot.adapters.store.engine import sqlite_file
 from bot.adapters.web import Links, ReadCallback, make_app
 from bot.app import changes
 from bot.app.admit import Gate
+from bot.app.audit import EVERY_S, Auditor
 from bot.app.deliver import Deliverer
+from bot.app.escalation import Escalator
 from bot.app.page import phone_reported
+from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
-from bot.app.ports import Store
+from bot.app.ports import HangsUp, Store
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
 from bot.domain.change import Posted
+from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
@@ -57,6 +65,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("warroom")
 
+SILENT_S = 15.0
+"""A loop that has not looked at the database for so long is not alive."""
 KEEP_AGENTS_S = 0.5
 """Changes of the list of agents are written together this long after the first."""
 
@@ -80,9 +90,12 @@ class SystemClock:
 class Bot:
     """The bot with everything in its place; `serve` runs it."""
 
-    def __init__(self, config: Config, *, store: SqlStore, kept: Kept, lab: Sequence[Route]) -> None:
+    def __init__(
+        self, config: Config, *, store: SqlStore, kept: Kept, lab: Sequence[Route], alone: Alone | None = None
+    ) -> None:
         self.config = config
         self._store = store
+        self._alone = alone
         self._server: uvicorn.Server | None = None
         clock = SystemClock()
         gate = Gate(store, clock, shared_token=config.agent_token, secret=kept.derived("invitations"))
@@ -94,7 +107,15 @@ class Bot:
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
-        self.deliverer = Deliverer(store, chat, self._pagers, clock)
+        self.deliverer = Deliverer(
+            store,
+            chat,
+            self._pagers,
+            clock,
+            lease_s=config.lease_s,
+            poll_s=config.poll_s,
+            recorded=lambda tx, row, result, incident: page_recorded(self.parts, tx, row, result, incident),
+        )
         self.parts = Parts(
             store=store,
             agents=self.hub,
@@ -111,9 +132,15 @@ class Bot:
             timezone=config.timezone,
             public_url=config.url,
             ack_link=links.make,
-            wake=self.deliverer.wake,
+            directory=Directory.of(config.people),
+            hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
+            wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",
         )
+        self._ticker = Ticker()
+        several = not config.database_url.startswith("sqlite")
+        self._bell = Bell(config.database_url, self._look) if several else None
+        self.escalator = Escalator(self.parts, lambda s: self._ticker.once(s, self.escalator.wake, name="escalation"))
         senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
@@ -170,29 +197,58 @@ class Bot:
         stop = asyncio.Event()
         delivering = asyncio.create_task(self.deliverer.run(stop))
         nats = asyncio.create_task(self._nats(nats_address(self.config)))
-        ticker = self._patrols()
+        escalating = asyncio.create_task(self.escalator.run(stop))
+        beside = [asyncio.create_task(self._bell.run())] if self._bell else []
+        if self.config.heartbeat_url:
+            beating = Heartbeat(self.config.heartbeat_url, every_s=self.config.heartbeat_s, trouble=self._trouble)
+            beside.append(asyncio.create_task(beating.run()))
+        self._ticks()
         try:
             yield
         finally:
-            ticker.stop()
+            self._ticker.stop()
             nats.cancel()
+            for task in beside:
+                task.cancel()
             await asyncio.wait([nats], timeout=3)
             self.platform.close()
             await self.parts.jobs.close()
             stop.set()
-            self.deliverer.wake()
-            await asyncio.wait([delivering], timeout=5)
+            self._wake_all()
+            await asyncio.wait([delivering, escalating], timeout=5)
             for pager in self._pagers:
                 await pager.close()
             await self._store.close()
+            if self._alone is not None:
+                self._alone.give_back()
 
-    def _patrols(self) -> Ticker:
-        """Look for due rounds several times in each interval; the table says which are."""
-        ticker, rules = Ticker(), self.config.patrol
+    def _wake_all(self) -> None:
+        """Something was written: whoever sends, and whoever takes steps, looks at once."""
+        self._look()
+        if self._bell is not None:
+            self._bell.ring()
+
+    def _look(self) -> None:
+        """Another bot may have written something."""
+        self.deliverer.wake()
+        self.escalator.wake()
+
+    async def _trouble(self) -> str | None:
+        """Why this bot could not call anybody just now, or None."""
+        for name, silent_s in (("sends pages", self.deliverer.silent_s), ("takes steps", self.escalator.silent_s)):
+            if silent_s() > max(SILENT_S, 5 * self.config.poll_s):
+                return f"the loop that {name} has not looked for {silent_s():.0f} s"
+        return await self._store.check()
+
+    def _ticks(self) -> None:
+        """Look for what is due now and then; the tables say what is."""
+        self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
+        self._ticker.every(EVERY_S, Auditor(self.parts).wake)
+        rules = self.config.patrol
         if rules.every:
-            ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
-        ticker.start()
-        return ticker
+            # Several times in each interval.
+            self._ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
+        self._ticker.start()
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""
@@ -269,6 +325,16 @@ class Kept:
         return cls(signer=signer, agents=[_agent(row) for row in rows])
 
 
+def alone_on(config: Config) -> Alone | None:
+    """The lock on a SQLite file, taken; None for a database that several bots may use. Raises ConfigError."""
+    file = sqlite_file(config.database_url)
+    if file is None:
+        return None
+    alone = Alone(file)
+    alone.take()
+    return alone
+
+
 async def open_store(config: Config, redactor: Redactor) -> SqlStore:
     """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
     store = SqlStore(config.database_url, redactor=redactor, lang=config.lang)
@@ -289,11 +355,16 @@ async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
     redactor = Redactor(config.secrets())
     for handler in logging.getLogger().handlers:
         handler.addFilter(RedactingFilter(redactor))
-    store = await open_store(config, redactor)
+    alone = alone_on(config)
+    store: SqlStore | None = None
     try:
-        return Bot(config, store=store, kept=await Kept.load(store), lab=lab)
+        store = await open_store(config, redactor)
+        return Bot(config, store=store, kept=await Kept.load(store), lab=lab, alone=alone)
     except BaseException:
-        await store.close()
+        if store is not None:
+            await store.close()
+        if alone is not None:
+            alone.give_back()
         raise
 
 

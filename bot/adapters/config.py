@@ -20,10 +20,11 @@ from bot.domain.webhooks import key_of
 from bot.wire.nats import PREFIX, NatsLogin, Server, server
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "server": ("listen", "public_url", "language", "timezone"),
+    "server": ("listen", "public_url", "language", "timezone", "heartbeat_url", "heartbeat_every"),
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
     "paths": ("playbooks",),
+    "delivery": ("lease_s", "poll_s"),
     "patrol": (
         "every",
         "playbooks",
@@ -99,6 +100,11 @@ class Config:
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
+    heartbeat_url: str = field(default="", repr=False)
+    heartbeat_s: float = 60.0
+    lease_s: float = 10.0
+    """How long a sender has a page to itself; longer than a provider's timeout."""
+    poll_s: float = 1.0
     patrol: PatrolRules = field(default_factory=PatrolRules)
     vendors: Mapping[str, str] = field(default_factory=dict)
     api_token: str = field(default="", repr=False)
@@ -121,7 +127,7 @@ class Config:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
         hooks = [*(p.secret for p in self.pagers), *(s for c in self.changes for s in (c.secret, c.token))]
-        return tuple(filter(None, (self.api_token, self.agent_token, *nats, *hooks)))
+        return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
 
 
 def load(path: Path | None, environ: Mapping[str, str]) -> Config:
@@ -150,6 +156,12 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
+        heartbeat_url=_heartbeat(value("server", "heartbeat_url")),
+        heartbeat_s=_seconds(
+            value("server", "heartbeat_every", "60s").removesuffix("s"), "server.heartbeat_every", least=1, most=3600
+        ),
+        lease_s=_seconds(value("delivery", "lease_s", "10"), "delivery.lease_s", least=0.5, most=600),
+        poll_s=_seconds(value("delivery", "poll_s", "1"), "delivery.poll_s", least=0.05, most=60),
         patrol=read_rules(value, table.get("vpcs", [])),
         vendors={
             _need(row, "name", "vendors").lower(): _need(row, "room", "vendors") for row in table.get("vendors", [])
@@ -210,6 +222,22 @@ def _timeout(row: Mapping[str, Any], name: str) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given <= 60:
         raise ConfigError(f"[[pagers]] {name}: timeout_s is {given!r}; it must be a number of seconds up to 60")
     return float(given)
+
+
+def _heartbeat(word: str) -> str:
+    if word and not word.startswith(("https://", "http://")):
+        raise ConfigError("server.heartbeat_url must be an http or https address that is called while the bot is well")
+    return word
+
+
+def _seconds(word: str, key: str, *, least: float, most: float) -> float:
+    try:
+        given = float(word)
+    except ValueError:
+        given = -1.0
+    if not least <= given <= most:
+        raise ConfigError(f"{key} is {word!r}; it must be a number of seconds from {least:g} to {most:g}")
+    return given
 
 
 def secret(name: str, environ: Mapping[str, str]) -> str:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 import httpx
 
 from bot.domain.errors import SendFailed, UserError
-from bot.domain.page import Callback, CallStatus, Page
+from bot.domain.page import Callback, CallLimit, CallStatus, Page
 from bot.domain.text import Text
 from bot.domain.webhooks import headers, verify
 
@@ -48,6 +48,11 @@ class WebhookPager:
     def name(self) -> str:
         """Its name in `[[pagers]]`."""
         return self._name
+
+    @property
+    def limits(self) -> Sequence[CallLimit]:
+        """None that we know of."""
+        return ()
 
     async def call(self, page: Page) -> str:
         """POST the page; returns the provider's reference ("ref" or "id" of its JSON answer), else the key.

@@ -214,6 +214,8 @@ def _health(app: FastAPI, service: Service) -> None:
             f'warroom_agents{{state="ready"}} {ready}',
             f'warroom_agents{{state="other"}} {len(agents) - ready}',
         ]
+        for name, count in sorted(service.counters().items()):
+            lines += [f"# TYPE warroom_{name}_total counter", f"warroom_{name}_total {count}"]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from bot.app import (
     ack,
     agents,
+    escalate,
     helping,
     incident,
     language,
@@ -23,6 +24,7 @@ from bot.app import (
     warroom,
     watch,
 )
+from bot.app.escalation import touched
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain import command as commands
@@ -45,6 +47,7 @@ VERBS: Mapping[str, UseCase] = {
     "warroom": warroom.warroom,
     "page": page.page,
     "ack": ack.ack,
+    "escalate": escalate.escalate,
     "vendor": vendor.vendor,
     "note": note.note,
     "timeline": timeline.timeline,
@@ -85,6 +88,8 @@ async def _handle(
             if place is None:
                 return None
             command = commands.parse(text, user=user, room=room, message_id=message_id)
+            if place.incident is not None:
+                await touched(tx, parts, await tx.incidents.get(place.incident))
             # What a command does comes after it was typed, also on a clock that stands still.
             call = Call(parts=parts, command=command, room=place, at=at + A_MOMENT)
             then = await _case(command)(call, tx)

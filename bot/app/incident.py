@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import timedelta
 
 from bot.app import words
+from bot.app.call_card import show_all
+from bot.app.hang_up import stop_calls
 from bot.app.parts import Call, Then, say
 from bot.app.ports import Tx
 from bot.app.watch import end_watch
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
+from bot.domain.escalating import over
 from bot.domain.incident import EntryKind, Incident, IncidentState
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph
 from bot.domain.text import Text
@@ -75,7 +78,10 @@ async def resolve(call: Call, tx: Tx) -> Then | None:
     current = await need_incident(call, tx)
     ended = replace(current, state=IncidentState.RESOLVED, resolved_at=call.at)
     await tx.incidents.save(ended)
-    cancelled = await tx.outbox.cancel(incident=current.id)
+    state = await tx.escalations.get(current.id)
+    if state is not None:
+        await tx.escalations.save(over(state))
+    cancelled, _ = await stop_calls(call.parts, tx, ended)
     lasted = words.duration((call.at - current.opened_at).total_seconds())
     text = Text(f"故障 {current.id} 已解决，历时 {lasted.zh}", f"{current.id} resolved after {lasted.en}")
     await call.record(tx, EntryKind.INCIDENT, text, state="resolved", cancelled=cancelled)
@@ -86,6 +92,7 @@ async def resolve(call: Call, tx: Tx) -> Then | None:
         await end_watch(call.parts, tx, key)
         said = Message(key=call.parts.new_id("msg"), room=key, blocks=(Header(text=text, tone="good"),))
         await say(call.parts, tx, said, incident=current.id)
+    await show_all(call.parts, tx, ended)
     return None
 
 

@@ -156,4 +156,12 @@ class Refused:
         return {"state": "failed", "error": self.reason}
 
 
-Result = Sent | Cancelled | Refused
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delayed:
+    """Not sent for now: every provider wants more time than is decent. It stays queued, and the timeline waits."""
+
+    page: Page
+    reason: str
+
+
+Result = Sent | Cancelled | Refused | Delayed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from bot.app.outgoing import chat_row
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
 from bot.diagnosis.hypothesis import Hypothesis
 from bot.domain.command import Command
+from bot.domain.directory import Directory
 from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.message import Block, Message, Paragraph
 from bot.domain.page import Person
@@ -89,6 +91,10 @@ class Parts:
     playbooks: Mapping[str, Playbook]
     hypotheses: Sequence[Hypothesis]
     people: Mapping[str, Person] = field(default_factory=dict)
+    directory: Directory = field(default_factory=Directory)
+    """Who can be called, by which policy."""
+    hang_up_by: frozenset[str] = frozenset()
+    """Phone providers that can end a call."""
     vendors: Mapping[str, str] = field(default_factory=dict)
     """Vendor name -> key of the room where its people are."""
     alone: bool = False
@@ -106,6 +112,8 @@ class Parts:
     """Tell the deliverer that something was queued."""
     callback_url: str = ""
     jobs: Jobs = field(default_factory=Jobs)
+    counters: Counter[str] = field(default_factory=Counter)
+    """What `/metrics` shows as `warroom_<name>_total`, since the start."""
 
     def local(self, at: datetime) -> datetime:
         """The moment on the team's clock."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.app import probe, probe_interrupted, related
 from bot.app.admit import Gate
+from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
 from bot.app.language import MAIN_TITLE, spoken
@@ -195,6 +196,10 @@ class Service:
             "messages": [{"key": m.key, "text": plain(m.blocks, spoken), "blocks": to_json(m.blocks)} for m in shown],
             "run": runs[0].document if runs else None,
         }
+
+    def counters(self) -> Mapping[str, int]:
+        """Counted since the start; a violation that never was is a zero."""
+        return {VIOLATIONS: 0, **self._parts.counters}
 
     async def ready(self) -> str | None:
         """Why the bot cannot work, or None."""

@@ -111,7 +111,7 @@ async def test_looking_at_an_acknowledge_link_does_nothing_and_its_button_acknow
 async def test_the_provider_is_told_where_to_report_and_key_1_acknowledges(up: Up) -> None:
     await up.types("/page lin")
     asked = await up.paged()
-    assert asked["key"] == "INC-1:1:lin:1"
+    assert asked["key"] == "INC-1:0:lin:1"
     assert asked["callback_url"] == f"{up.bot.config.url}/hooks/phone/gw"
     assert "Press 1 to acknowledge" in asked["text"]
     assert await up.reports({"key": asked["key"], "status": "ringing"}) == 200

@@ -101,7 +101,7 @@ async def test_page_rings_once_and_key_1_acknowledges_and_stops_the_rest(tmp_pat
         await night.types("/diag sms")
         await night.types("/page chen")
         (call,) = await night.rings()
-        assert (call.key, call.person.name, call.incident) == ("INC-1:1:chen:1", "chen", "INC-1")
+        assert (call.key, call.person.name, call.incident) == ("INC-1:0:chen:1", "chen", "INC-1")
         assert "call to chen: calling" in night.shows()
         assert await night.phone(call.key, CallStatus.RINGING)
         assert "call to chen: the phone is ringing" in night.shows()

@@ -125,6 +125,7 @@ KINDS: dict[str, Text] = {
     "note": Text("备注", "note"),
     "incident": Text("故障", "incident"),
     "vendor": Text("厂商", "vendor"),
+    "oncall": Text("值班", "on-call"),
     "notice": Text("提醒", "notice"),
     "watch": Text("盯守", "watch"),
     "change": Text("变更", "change"),

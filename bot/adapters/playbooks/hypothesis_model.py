@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bot.adapters.playbooks.words import Listed, Strict, TextModel
 from bot.diagnosis.expressions import Expression
 from bot.diagnosis.hypothesis import Culprit, Evidence, Hypothesis
+from bot.yamlfile.words import Listed, Strict, TextModel
 
 
 class EvidenceModel(Strict):

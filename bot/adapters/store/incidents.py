@@ -45,6 +45,12 @@ class SqlIncidents:
         row = (await self._session.connection.execute(statement)).mappings().one_or_none()
         return _incident(row) if row else None
 
+    async def look(self, incident: str) -> Incident | None:
+        """By id, as it stands, without a lock."""
+        found = await self._session.connection.execute(select(incidents).where(incidents.c.id == incident))
+        row = found.mappings().one_or_none()
+        return _incident(row) if row else None
+
     async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
         """Newest first."""
         # "INC-10" sorts after "INC-9" when the shorter id comes first.

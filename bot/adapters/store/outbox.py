@@ -145,6 +145,12 @@ class SqlOutbox:
         result = await self._session.connection.execute(outbox.update().where(*waiting).values(values))
         return int(result.rowcount)
 
+    async def live(self, *, incident: str) -> bool:
+        """Whether a page of the incident waits or is out."""
+        c = outbox.c
+        statement = select(c.key).where(c.incident == incident, c.kind == "page", c.state == PENDING).limit(1)
+        return await self._session.connection.scalar(statement) is not None
+
 
 def _lane(row: OutboxRow) -> str | None:
     # Rows of one room go out one after the other; pages have no lane and never wait for each other.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import cached_property
 
 from sqlalchemy import exc
@@ -14,9 +15,11 @@ from bot.adapters.store import migrate
 from bot.adapters.store.changes import SqlChanges
 from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
 from bot.adapters.store.enrolments import SqlEnrolments
+from bot.adapters.store.escalations import SqlCalls, SqlEscalations
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
 from bot.adapters.store.outbox import SqlOutbox
+from bot.adapters.store.overrides import SqlOverrides
 from bot.adapters.store.patrols import SqlPatrols
 from bot.adapters.store.runs import SqlRuns
 from bot.adapters.store.session import Session
@@ -34,6 +37,10 @@ class SqlTx:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        return await self._session.now()
 
     @cached_property
     def timeline(self) -> SqlTimeline:
@@ -76,9 +83,24 @@ class SqlTx:
         return SqlPatrols(self._session)
 
     @cached_property
+    def overrides(self) -> SqlOverrides:
+        """Who takes over which shift."""
+        return SqlOverrides(self._session)
+
+    @cached_property
     def messages(self) -> SqlMessages:
         """What was said."""
         return SqlMessages(self._session)
+
+    @cached_property
+    def escalations(self) -> SqlEscalations:
+        """Where escalations stand, and their timers."""
+        return SqlEscalations(self._session)
+
+    @cached_property
+    def calls(self) -> SqlCalls:
+        """Who was called, through whom, and what came of it."""
+        return SqlCalls(self._session)
 
     @cached_property
     def outbox(self) -> SqlOutbox:

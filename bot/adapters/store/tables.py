@@ -161,6 +161,44 @@ outbox = Table(
     Index("outbox_by_incident", "incident", "state"),
 )
 
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("incident", String, ForeignKey("incidents.id", name="escalations_incident_fkey"), primary_key=True),
+    Column("policy", String, nullable=False),
+    Column("first", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime),
+    Column("index", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("again", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("called", Text, nullable=False),
+    Index("escalations_due", "due_at"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("incident", String, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("person", String, nullable=False),
+    Column("ways", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("pager", String, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("queued_at", UtcTime, nullable=False),
+    Column("sent_at", UtcTime),
+    Index("calls_by_incident", "incident", "step"),
+    Index("calls_by_person", "pager", "person", "sent_at"),
+)
+
 inbox = Table("inbox", metadata, Column("key", String, primary_key=True), Column("at", UtcTime, nullable=False))
 
 watches = Table(
@@ -228,6 +266,21 @@ changes = Table(
     Column("url", Text, nullable=False),
     Column("source", String, nullable=False),
     Index("changes_by_time", "at"),
+)
+
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("schedule", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("start", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("by", String, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("cancelled_by", String),
+    Column("cancelled_at", UtcTime),
+    Index("overrides_by_end", "until"),
 )
 
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))

@@ -1,4 +1,4 @@
-"""The small types that playbooks and hypotheses are written in: durations, yes and no, lists, text in two languages."""
+"""The small types that files are written in: durations, yes and no, lists, text in two languages."""
 
 from __future__ import annotations
 

@@ -1,0 +1,297 @@
+"""On-call schedules: who is on call at a moment, since when and until when.
+
+Hand-overs are times on a wall clock. A wall time that a daylight saving jump leaves out is the moment of the jump; one
+that comes twice is its first. So later wall times are never earlier moments, and each hand-over happens exactly once.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from itertools import pairwise
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+Unit = Literal["hours", "days", "weeks"]
+
+EVER = datetime.min.replace(tzinfo=UTC)
+NEVER = datetime.max.replace(tzinfo=UTC)
+DAY = timedelta(days=1)
+WEEK = timedelta(weeks=1)
+LOOK_AHEAD = timedelta(days=400)
+"""How far `upcoming` looks for the next shift."""
+
+
+def moment(wall: datetime, zone: ZoneInfo) -> datetime:
+    """The moment (UTC) of a wall time without zone; never decreases as `wall` grows."""
+    before, after = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    if before <= after:
+        return before
+    # The clock jumps over this time. `after` is before the jump and `before` after it: close in on it.
+    while before - after > timedelta(seconds=1):
+        middle = after + (before - after) // 2
+        if middle.astimezone(zone).replace(tzinfo=None) < wall:
+            after = middle
+        else:
+            before = middle
+    return before.replace(microsecond=0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shift:
+    """`person` is on call from `since` until just before `until`, by a layer or by an override (its id)."""
+
+    person: str
+    since: datetime
+    until: datetime
+    layer: str = ""
+    override: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Override:
+    """Somebody takes over for a while. `made_at` ranks overlapping ones: the newest wins. `id` reads "ovr-3"."""
+
+    id: str
+    schedule: str
+    person: str
+    start: datetime
+    until: datetime
+    by: str
+    made_at: datetime
+
+    def around(self, at: datetime) -> Span:
+        """On call, or not, around a moment."""
+        if at < self.start:
+            return Span(since=EVER, until=self.start)
+        if at >= self.until:
+            return Span(since=self.until, until=NEVER)
+        return Span(person=self.person, since=self.start, until=self.until)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Span:
+    """For how long a layer, seen alone, says the same. `person` "": it names nobody."""
+
+    since: datetime
+    until: datetime
+    person: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Window:
+    """Hours on some weekdays (Monday is 0). `end` at or before `start` is on the next day; equal is a whole day."""
+
+    weekdays: frozenset[int]
+    start: time = time(0)
+    end: time = time(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rotation:
+    """A layer: `people` in turn, each for `every` `unit`, handed over at `handover` (for weeks: on `weekday`).
+
+    The first of them begins on `start`, or with weeks on the first `weekday` from then on; before that the layer names
+    nobody, nor does it outside of its `windows` (none: always). Turns go on counting outside of them.
+    """
+
+    name: str
+    people: tuple[str, ...]
+    every: int
+    unit: Unit
+    handover: time
+    timezone: ZoneInfo
+    start: date
+    weekday: int | None = None
+    windows: tuple[Window, ...] = ()
+
+    def around(self, at: datetime) -> Span:
+        """On call, or not, around a moment."""
+        begin = self._handover(0)
+        hours = _hours(self.windows, self.timezone, max(at, begin))
+        if at < begin:
+            return Span(since=EVER, until=begin if hours.person else hours.until)
+        if not hours.person:
+            return Span(since=EVER if hours.since <= begin else hours.since, until=hours.until)
+        turn = self._turn(at)
+        since, until = self._handover(turn), self._handover(turn + 1)
+        return Span(
+            person=self.people[turn % len(self.people)], since=max(since, hours.since), until=min(until, hours.until)
+        )
+
+    @property
+    def _length(self) -> timedelta:
+        return self.every * {"hours": timedelta(hours=1), "days": DAY, "weeks": WEEK}[self.unit]
+
+    def _handover(self, turn: int) -> datetime:
+        day = self.start
+        if self.unit == "weeks" and self.weekday is not None:
+            day += timedelta(days=(self.weekday - day.weekday()) % 7)
+        return moment(datetime.combine(day, self.handover) + turn * self._length, self.timezone)
+
+    def _turn(self, at: datetime) -> int:
+        """The newest turn that has begun."""
+        first = self._handover(0).astimezone(self.timezone).replace(tzinfo=None)
+        turn = (at.astimezone(self.timezone).replace(tzinfo=None) - first) // self._length
+        while self._handover(turn + 1) <= at:
+            turn += 1
+        while self._handover(turn) > at:
+            turn -= 1
+        return turn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listed:
+    """A layer from a calendar: turns one by one, in order and without overlap (`disjoint` makes them so)."""
+
+    name: str
+    turns: tuple[Span, ...]
+
+    def around(self, at: datetime) -> Span:
+        """On call, or not, around a moment."""
+        after = bisect_right(self.turns, at, key=lambda turn: turn.since)
+        before = self.turns[after - 1] if after else None
+        if before is not None and at < before.until:
+            return before
+        until = self.turns[after].since if after < len(self.turns) else NEVER
+        return Span(since=before.until if before else EVER, until=until)
+
+
+Layer = Rotation | Listed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """Layers, the strongest last. Where one names nobody, the layer below it does."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    """In which its times are shown."""
+
+    @property
+    def people(self) -> frozenset[str]:
+        """Everybody its layers name."""
+        listed = (turn.person for layer in self.layers if isinstance(layer, Listed) for turn in layer.turns)
+        turning = (name for layer in self.layers if isinstance(layer, Rotation) for name in layer.people)
+        return frozenset([*listed, *turning])
+
+
+def on_call(schedule: Schedule, at: datetime, overrides: Sequence[Override] = ()) -> Shift | None:
+    """Who is on call at a moment; None: nobody is."""
+    found = _around(schedule, at, _ranked(schedule, overrides))
+    return found if isinstance(found, Shift) else None
+
+
+def shifts(schedule: Schedule, start: datetime, end: datetime, overrides: Sequence[Override] = ()) -> tuple[Shift, ...]:
+    """Every shift of a span, in order. The first may begin before it, the last end after it."""
+    return tuple(shift for shift in _walk(schedule, start, end, overrides) if isinstance(shift, Shift))
+
+
+def gaps(schedule: Schedule, start: datetime, end: datetime, overrides: Sequence[Override] = ()) -> tuple[Span, ...]:
+    """When nobody is on call within a span, in order, cut to it."""
+    found = (gap for gap in _walk(schedule, start, end, overrides) if isinstance(gap, Span))
+    return tuple(Span(since=max(start, gap.since), until=min(end, gap.until)) for gap in found)
+
+
+def upcoming(schedule: Schedule, at: datetime, overrides: Sequence[Override] = ()) -> Shift | None:
+    """The shift that follows the one of this moment; None when none begins within `LOOK_AHEAD`."""
+    for shift in _walk(schedule, at, at + LOOK_AHEAD, overrides):
+        if isinstance(shift, Shift) and shift.since > at:
+            return shift
+    return None
+
+
+def disjoint(turns: Sequence[Span]) -> tuple[Span, ...]:
+    """Turns in order without overlap: where several claim a moment, the one that began last has it."""
+    waiting = sorted(enumerate(turns), key=lambda pair: (pair[1].since, pair[0]), reverse=True)
+    edges = sorted({edge for turn in turns for edge in (turn.since, turn.until)})
+    open_: list[tuple[int, Span]] = []
+    found: list[tuple[int, Span]] = []
+    for since, until in pairwise(edges):
+        while waiting and waiting[-1][1].since <= since:
+            open_.append(waiting.pop())
+        open_ = [pair for pair in open_ if pair[1].until > since]
+        if not open_:
+            continue
+        number, turn = open_[-1]
+        if found and found[-1][0] == number and found[-1][1].until == since:
+            since = found.pop()[1].since
+        found.append((number, Span(person=turn.person, since=since, until=until)))
+    return tuple(span for _, span in found)
+
+
+def _walk(schedule: Schedule, start: datetime, end: datetime, overrides: Sequence[Override]) -> Iterator[Shift | Span]:
+    ranked = _ranked(schedule, overrides)
+    at = start
+    while at < end:
+        found = _around(schedule, at, ranked)
+        yield found
+        at = found.until
+
+
+def _ranked(schedule: Schedule, overrides: Sequence[Override]) -> list[Override]:
+    """Those of the schedule, the newest first."""
+    mine = (o for o in overrides if o.schedule == schedule.name)
+    return sorted(mine, key=lambda o: (o.made_at, len(o.id), o.id), reverse=True)
+
+
+def _around(schedule: Schedule, at: datetime, overrides: Sequence[Override]) -> Shift | Span:
+    """The shift around a moment, or the gap. It lasts while its layer names the person and no stronger one anybody."""
+    since, until = EVER, NEVER
+    for source in (*overrides, *reversed(schedule.layers)):
+        span = source.around(at)
+        since, until = max(since, span.since), min(until, span.until)
+        if span.person:
+            by = {"override": source.id} if isinstance(source, Override) else {"layer": source.name}
+            return Shift(person=span.person, since=since, until=until, **by)
+    return Span(since=since, until=until)
+
+
+def _hours(windows: tuple[Window, ...], zone: ZoneInfo, at: datetime) -> Span:
+    """Whether a moment is within the windows (`person` is set), since when and until when."""
+    spans = _week(windows)
+    if not windows or spans == [(timedelta(0), WEEK)]:
+        return Span(person="*", since=EVER, until=NEVER)
+    today = at.astimezone(zone).date()
+    monday = datetime.combine(today - timedelta(days=today.weekday()), time(0))
+    since, until = EVER, NEVER
+    # Two weeks each way, because a jump of the clock may swallow a window whole.
+    for week in range(-2, 3):
+        for start, end in spans:
+            opens, shuts = (moment(monday + week * WEEK + offset, zone) for offset in (start, end))
+            if opens <= at < shuts:
+                return Span(person="*", since=opens, until=shuts)
+            if opens < shuts <= at:
+                since = max(since, shuts)
+            elif at < opens < shuts:
+                until = min(until, opens)
+    return Span(since=since, until=until)
+
+
+def _week(windows: Sequence[Window]) -> list[tuple[timedelta, timedelta]]:
+    """The windows as spans from Monday 00:00, merged where they touch; one over the end of the week runs on."""
+    spans = []
+    for window in windows:
+        for day in window.weekdays:
+            start, end = (timedelta(hours=t.hour, minutes=t.minute) for t in (window.start, window.end))
+            spans.append((day * DAY + start, day * DAY + end + (DAY if end <= start else timedelta(0))))
+    merged: list[tuple[timedelta, timedelta]] = []
+    for start, end in sorted(spans):
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return _around_sunday(merged)
+
+
+def _around_sunday(spans: list[tuple[timedelta, timedelta]]) -> list[tuple[timedelta, timedelta]]:
+    """Sunday night runs into Monday morning: the last span of the week takes in the first ones it reaches."""
+    while len(spans) > 1 and spans[-1][1] >= WEEK + spans[0][0]:
+        first, last = spans[0], spans[-1]
+        spans = [*spans[1:-1], (last[0], max(last[1], WEEK + first[1]))]
+    if spans and spans[-1][1] - spans[-1][0] >= WEEK:
+        return [(timedelta(0), WEEK)]
+    return spans
