@@ -1,18 +1,23 @@
-"""`warroom db upgrade` and `warroom doctor`."""
+"""`warroom db upgrade`, `warroom doctor` and `warroom oncall`."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.adapters.agents.nats_dial import trouble
 from bot.adapters.config import Config, load
+from bot.adapters.oncall import Loaded, load_files
 from bot.adapters.playbooks import load_hypotheses, load_playbooks
 from bot.adapters.store import SqlStore
 from bot.adapters.store.engine import sqlite_file
+from bot.app.oncall import document, standing
 from bot.app.resources import data_folder
-from bot.bootstrap import nats_address
+from bot.app.times import read_moment
+from bot.bootstrap import nats_address, oncall_base
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 
 
@@ -40,6 +45,7 @@ async def doctor(path: Path | None) -> int:
         await _database(config),
         await _nats(config),
         _playbooks(config),
+        _directory(config),
         (
             bool(config.api_token),
             "WARROOM_API_TOKEN: " + ("set" if config.api_token else "not set; API and sign-in need it"),
@@ -57,6 +63,57 @@ async def doctor(path: Path | None) -> int:
     for name in config.not_built:
         print(f"note {name}: configured, but this version has no adapter for it yet")
     return 1 if problems else 0
+
+
+def oncall_check(files: list[Path], path: Path | None) -> int:
+    """Read on-call files as `warroom serve` would; prints what is wrong, else what there is and what to know."""
+    config = load(path, os.environ)
+    try:
+        loaded = _oncall(files, config)
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    found = loaded.directory
+    counts = [(len(getattr(found, s)), s) for s in ("people", "schedules", "policies", "vendors")]
+    print(f"ok: {', '.join(f'{n} {word}' for n, word in counts)}")
+    for note in loaded.notes:
+        print(f"note: {note}")
+    return 0
+
+
+def oncall_show(files: list[Path], path: Path | None, *, at: str, as_json: bool) -> int:
+    """Who is on call at a moment, by the files alone. Raises ConfigError."""
+    config, now = load(path, os.environ), datetime.now(UTC)
+    loaded = _oncall(files, config)
+    moment = read_moment(at, now=now, zone=config.timezone)
+    rows = [document(s, moment, ()) for s in loaded.directory.schedules.values()]
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return 0
+    for schedule in loaded.directory.schedules.values():
+        print(standing(schedule, moment, ()).en)
+    if not rows:
+        print(
+            "no schedule; people are called in turn: " + (", ".join(loaded.directory.people) or "nobody is configured")
+        )
+    return 0
+
+
+def _oncall(files: list[Path], config: Config) -> Loaded:
+    paths = files or ([config.oncall] if config.oncall else [])
+    return load_files(paths, base=oncall_base(config), now=datetime.now(UTC))
+
+
+def _directory(config: Config) -> tuple[bool, str]:
+    try:
+        loaded = _oncall([], config)
+    except ConfigError as exc:
+        return False, f"on-call: {exc}"
+    found = loaded.directory
+    said = "; ".join(loaded.notes if config.oncall else ())
+    return True, f"on-call: {len(found.people)} people, {len(found.schedules)} schedules" + (
+        f" ({said})" if said else ""
+    )
 
 
 async def _database(config: Config) -> tuple[bool, str]:

@@ -23,7 +23,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "server": ("listen", "public_url", "language", "timezone", "heartbeat_url", "heartbeat_every"),
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
-    "paths": ("playbooks",),
+    "paths": ("playbooks", "spool", "oncall"),
     "delivery": ("lease_s", "poll_s"),
     "patrol": (
         "every",
@@ -46,7 +46,7 @@ KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCT
 """What Kubernetes sets for a service called "warroom-server", say."""
 LISTS: Mapping[str, tuple[str, ...]] = {
     "pagers": ("name", "kind", "url", "timeout_s"),
-    "people": ("name", "phone", "language"),
+    "people": ("name", "phone", "language", "slack", "wecom"),
     "vendors": ("name", "room"),
     "vpcs": ("name", "dns_limit"),
     "alerts": ("name", "kind"),
@@ -97,6 +97,10 @@ class Config:
     database_url: str = "sqlite:///warroom.db"
     playbooks: Path | None = None
     """The team's own folder; None takes the shipped one."""
+    spool: Path = Path("warroom-spool")
+    """What must not be lost while the database is away."""
+    oncall: Path | None = None
+    """A file or folder with people, schedules, policies, vendors and severities; None: `people` only."""
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
@@ -153,6 +157,8 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         timezone=_zone(value("server", "timezone", "Asia/Shanghai")),
         database_url=value("database", "url", "sqlite:///warroom.db"),
         playbooks=Path(folder) if folder else None,
+        spool=Path(value("paths", "spool") or "warroom-spool"),
+        oncall=Path(oncall) if (oncall := value("paths", "oncall")) else None,
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
@@ -324,7 +330,8 @@ def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfi
 
 def _person(row: Mapping[str, Any]) -> Person:
     lang: Lang = "en" if row.get("language") == "en" else "zh"
-    return Person(name=_need(row, "name", "people"), phone=str(row.get("phone", "")), lang=lang)
+    accounts = {key: str(row.get(key, "")) for key in ("slack", "wecom")}
+    return Person(name=_need(row, "name", "people"), phone=str(row.get("phone", "")), lang=lang, **accounts)
 
 
 def _platforms(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:

@@ -260,6 +260,11 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         lang = lang_of(asked.lang) if asked.lang else None
         return await service.command(asked.text, user=asked.user, room=asked.room, lang=lang)
 
+    @app.get("/api/v1/oncall", dependencies=guarded)
+    async def on_call() -> list[dict[str, Any]]:
+        """Who is on call: [{"schedule", "timezone", "person", "since", "until", "override", "next", "ics"}]."""
+        return await service.on_call()
+
     @app.get("/api/v1/incidents", dependencies=guarded)
     async def incidents() -> list[dict[str, Any]]:
         """Every incident, newest first."""

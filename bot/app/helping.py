@@ -21,6 +21,13 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/watch stop", Text("停止盯守", "stop watching")),
     ("/page NAME", Text("打电话给某人（不写则呼叫值班）", "call somebody's phone (on-call when no name is given)")),
     ("/ack", Text("我来处理，停止呼叫", "I have it; stop calling")),
+    ("/oncall", Text("现在谁值班、到什么时候（可写排班名）", "who is on call until when (or of one schedule)")),
+    (
+        "/oncall override SCHEDULE NAME for 4h",
+        Text("替班（from … until … 也可以；me 是自己）", "somebody takes over (from ... until ... too; me is you)"),
+    ),
+    ("/oncall calendar", Text("在日历里订阅值班表", "subscribe to the schedules in your calendar")),
+    ("/oncall override cancel ovr-1", Text("取消替班", "take an override back")),
     ("/warroom open", Text("建战情室并登记故障", "open a war room and an incident")),
     ("/warroom bind INC-1", Text("把这个房间当作战情室", "make this room the war room")),
     ("/incident declare TITLE", Text("登记故障", "declare an incident")),

@@ -503,6 +503,29 @@ class Calls(Protocol):
         ...
 
 
+class Spool(Protocol):
+    """A place beside the database for what must not be lost while that is away.
+
+    The methods block, and may raise OSError.
+    """
+
+    def put(self, key: str, document: Mapping[str, Any]) -> None:
+        """Write, in place of an earlier document of the key, and return when it is on the disk."""
+        ...
+
+    def all(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """(key, document), oldest first."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Take it out."""
+        ...
+
+    def set_aside(self, key: str) -> None:
+        """Keep it for people to look at, and out of the way."""
+        ...
+
+
 class Inbox(Protocol):
     """Which inbound messages were already taken in."""
 

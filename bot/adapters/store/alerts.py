@@ -45,7 +45,7 @@ class SqlAlerts:
 
     async def get(self, source: str, keys: Sequence[str]) -> dict[str, KeptAlert]:
         """Those that are known, by key, as they stand."""
-        found = {}
+        found: dict[str, KeptAlert] = {}
         for n in range(0, len(keys), 500):
             part = alerts.c.key.in_(keys[n : n + 500])
             rows = await self._session.connection.execute(select(alerts).where(alerts.c.source == source, part))
