@@ -59,6 +59,7 @@ from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback, CallStatus
 from bot.domain.probe import Agent
+from bot.domain.sender import Sender
 from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
@@ -151,7 +152,7 @@ class Bot:
             {"callback": self._merge_callback, "command": lambda row: merge_command(self.parts, row)},
         )
         self.parts.keep = self.degraded.keep
-        senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
+        senders = [Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
             service=self.service,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bot.app.alert_sources import AlertSource, read_source
 from bot.app.patrol_rules import read_rules
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
@@ -49,7 +50,18 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "people": ("name", "phone", "language", "slack", "wecom"),
     "vendors": ("name", "room"),
     "vpcs": ("name", "dns_limit"),
-    "alerts": ("name", "kind"),
+    "alerts": (
+        "name",
+        "kind",
+        "room",
+        "playbook",
+        "severity",
+        "severities",
+        "fields",
+        "group_by",
+        "window",
+        "most",
+    ),
     "changes": ("name", "kind"),
 }
 PLATFORM_SECRETS: Mapping[str, tuple[str, ...]] = {
@@ -104,6 +116,7 @@ class Config:
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
+    alerts: tuple[AlertSource, ...] = ()
     heartbeat_url: str = field(default="", repr=False)
     heartbeat_s: float = 60.0
     lease_s: float = 10.0
@@ -130,7 +143,10 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
-        hooks = [*(p.secret for p in self.pagers), *(s for c in self.changes for s in (c.secret, c.token))]
+        hooks = [
+            *(p.secret for p in self.pagers),
+            *(s for c in (*self.changes, *self.alerts) for s in (c.secret, c.token)),
+        ]
         return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
 
 
@@ -162,6 +178,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
+        alerts=tuple(
+            read_source(row, lambda name: _hook_secrets("alerts", name, environ)) for row in table.get("alerts", [])
+        ),
         heartbeat_url=_heartbeat(value("server", "heartbeat_url")),
         heartbeat_s=_seconds(
             value("server", "heartbeat_every", "60s").removesuffix("s"), "server.heartbeat_every", least=1, most=3600
@@ -312,19 +331,25 @@ def _pager(row: Mapping[str, Any], environ: Mapping[str, str]) -> PagerConfig:
     return PagerConfig(name=name, kind=kind, url=_need(row, "url", "pagers"), secret=key, timeout_s=_timeout(row, name))
 
 
-def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfig:
-    name, kind = _need(row, "name", "changes"), str(row.get("kind", "generic"))
-    if kind != "generic":
-        raise ConfigError(f'[[changes]] {name}: kind {kind!r} is not built; this version has "generic"')
-    variable = f"CHANGES_{name.upper().replace('-', '_')}"
+def _hook_secrets(section: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """(Standard Webhooks secret, bearer token) of somebody who posts to us; at least one must be set."""
+    variable = f"{section.upper()}_{name.upper().replace('-', '_')}"
     key, token = secret(f"{variable}_SECRET", environ), secret(f"{variable}_TOKEN", environ)
     if not key and not token:
         raise ConfigError(
-            f"[[changes]] {name}: set WARROOM_{variable}_SECRET (whsec_... of Standard Webhooks) or "
+            f"[[{section}]] {name}: set WARROOM_{variable}_SECRET (whsec_... of Standard Webhooks) or "
             f"WARROOM_{variable}_TOKEN (a bearer token)"
         )
     if key:
         key_of(key)
+    return key, token
+
+
+def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfig:
+    name, kind = _need(row, "name", "changes"), str(row.get("kind", "generic"))
+    if kind != "generic":
+        raise ConfigError(f'[[changes]] {name}: kind {kind!r} is not built; this version has "generic"')
+    key, token = _hook_secrets("changes", name, environ)
     return ChangesConfig(name=name, secret=key, token=token)
 
 
