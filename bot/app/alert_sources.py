@@ -22,8 +22,8 @@ LONGEST_WINDOW_S = 86_400
 class AlertSource:
     """One `[[alerts]]`: a monitoring system that posts; at least one of the two secrets is there.
 
-    `severity` is what an alert without one is, `severities` the system's own words for ours, `fields` paths into foreign
-    JSON (kind generic), `playbook` what is run for an alert that names none, `room` where its incidents begin.
+    `severity` is what an alert without one is, `severities` the system's own words for ours, `fields` paths into
+    foreign JSON (kind generic), `playbook` what is run for an alert that names none, `room` where its incidents begin.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """`/hooks/alerts/NAME`: monitoring systems tell us what fires (DESIGN, "Public surfaces").
 
-Answers 200 when it is recorded or safely kept, 4xx for what is wrong with the delivery, 503 when neither the database nor
-the disk takes it, so that the sender tries again.
+Answers 200 when it is recorded or safely kept, 4xx for what is wrong with the delivery, 503 when neither the database
+nor the disk takes it, so that the sender tries again.
 """
 
 from __future__ import annotations
