@@ -143,10 +143,9 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
-        hooks = [
-            *(p.secret for p in self.pagers),
-            *(s for c in (*self.changes, *self.alerts) for s in (c.secret, c.token)),
-        ]
+        hooks = [p.secret for p in self.pagers]
+        hooks += [s for c in self.changes for s in (c.secret, c.token)]
+        hooks += [s for a in self.alerts for s in (a.secret, a.token)]
         return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
 
 
