@@ -112,7 +112,7 @@ def _tencent(how: Reading, given: Any, now: datetime) -> Iterator[Alert]:
     session = row.get("sessionId")
     yield Alert(
         source=how.source,
-        key=_key(session, {**labels, "policyId": str(policy.get("policyId", ""))}),
+        key=_key(session, _labels({**labels, "policyId": policy.get("policyId")})),
         status=_status(row.get("alarmStatus")),
         title=_title(title, labels),
         severity=how.graded(policy.get("severity") or row.get("alarmLevel")),
