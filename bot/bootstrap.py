@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import hmac
 import json
 import logging
 import socket
@@ -23,14 +22,14 @@ from starlette.routing import Route
 
 from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
-from bot.adapters.config import Config, PagerConfig
+from bot.adapters.config import Config
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes as console_routes
 from bot.adapters.console.sessions import Sessions
 from bot.adapters.console.web import Look
 from bot.adapters.heartbeat import Heartbeat
-from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
+from bot.adapters.pagers import make as make_pager
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.scheduler import Ticker
 from bot.adapters.spool import FileSpool
@@ -38,7 +37,7 @@ from bot.adapters.store import SqlStore
 from bot.adapters.store.alone import Alone
 from bot.adapters.store.bell import Bell
 from bot.adapters.store.engine import sqlite_file
-from bot.adapters.web import Links, ReadCallback, make_app
+from bot.adapters.web import Links, make_app
 from bot.app import changes
 from bot.app.admit import Gate
 from bot.app.audit import EVERY_S, Auditor
@@ -50,17 +49,20 @@ from bot.app.page import phone_reported
 from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
-from bot.app.ports import HangsUp, Store
+from bot.app.poll_calls import EVERY_S as POLL_EVERY_S
+from bot.app.poll_calls import CallPoller
+from bot.app.ports import HangsUp, Store, Tells
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
+from bot.app.which_page import key_of
 from bot.domain.change import Posted
 from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback, CallStatus
+from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
 from bot.domain.sender import Sender
-from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
 
@@ -104,7 +106,9 @@ class Bot:
         self.hub = AgentDesk(signer=kept.signer, door=gate, known=kept.agents, on_change=self._agents_changed)
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
-        self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
+        self._pagers = [make_pager(p, public_url=config.url) for p in config.pagers]
+        deaf = {p.name for p in config.pagers if not hears(p, config.url)}
+        self._tells = {p.name: p for p in self._pagers if p.name in deaf and isinstance(p, Tells)}
         feeds = oncall.Feeds(secret=kept.derived("calendar"), base_url=config.url, api_token=config.api_token)
         directory = _directory(config, clock.now())
         links = Links(secret=kept.derived("ack"), base_url=config.url)
@@ -163,7 +167,8 @@ class Bot:
                 *oncall.routes(feeds, self.service.shifts, lang=config.lang),
                 *self._console(lab),
             ],
-            callbacks={p.name: _reader(p) for p in config.pagers},
+            phones={p.name: p for p in self._pagers},
+            base_url=config.url,
             phone_reported=self._phone,
             links=links,
             lifespan=self._lifespan,
@@ -263,7 +268,14 @@ class Bot:
         if rules.every:
             # Several times in each interval.
             self._ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
+        if self._tells:
+            poller = CallPoller(self._store, self._tells, self._phone)
+            self._ticker.every(POLL_EVERY_S, lambda: self._poll(poller))
         self._ticker.start()
+
+    def _poll(self, poller: CallPoller) -> None:
+        if not self.parts.jobs.running("poll-calls"):
+            self.parts.jobs.start(poller.round(), key="poll-calls")
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""
@@ -305,7 +317,10 @@ class Bot:
             raise
 
     async def _reported(self, pager: str, said: Callback) -> bool:
-        return await phone_reported(self.parts, pager=pager, key=said.key, status=said.status, digits=said.digits)
+        key = await key_of(self.parts.store, said)
+        if key is None:
+            return False
+        return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
 
     async def _merge_callback(self, row: Mapping[str, Any]) -> None:
         known = {field.name for field in fields(Callback)}
@@ -433,17 +448,6 @@ def _directory(config: Config, now: datetime) -> Directory:
 
 def _vendor_rooms(config: Config, directory: Directory) -> Mapping[str, str]:
     return {**config.vendors, **{v.name.lower(): v.room for v in directory.vendors.values() if v.room}}
-
-
-def _reader(pager: PagerConfig) -> ReadCallback:
-    def read(headers: Mapping[str, str], body: bytes, secret: str) -> Callback:
-        if not secret:
-            return parse_callback(headers, body, [pager.secret])
-        if not hmac.compare_digest(secret.encode(), pager.secret.encode()):
-            raise BadSignature("the secret in the address is not this provider's")
-        return read_callback(body)
-
-    return read
 
 
 def _agent_row(agent: Agent) -> dict[str, Any]:

@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         level=logging.INFO if args.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # Its INFO lines hold whole addresses, and some providers want their key there.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     for name in ("warroom.agent", "warroom"):
         logging.getLogger(name).setLevel(logging.DEBUG if args.verbose else logging.INFO)
     try:
@@ -544,8 +546,9 @@ def _operate(commands: Commands) -> None:
 
     def doctor(args: argparse.Namespace) -> int:
         from bot.operate import doctor as act
+        from bot.operate import ring
 
-        return asyncio.run(act(args.config))
+        return asyncio.run(ring(args.config, args.call, args.through) if args.call else act(args.config))
 
     parent = commands.add_parser("db", help="Create or migrate the database.")
     inner = parent.add_subparsers(metavar="upgrade", required=True)
@@ -560,6 +563,8 @@ def _operate(commands: Commands) -> None:
         "exit status: 0 when the bot could start, 1 when something must be mended first\n",
     )
     parser.add_argument("--config", type=Path, help="TOML file (default: warroom.toml if it is there)")
+    parser.add_argument("--call", default="", metavar="PERSON", help="make this person's phone ring now, for a test")
+    parser.add_argument("--through", default="", metavar="PAGER", help="with --call: the provider (default: the first)")
 
 
 def _say(line: str) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from bot.app.alert_sources import AlertSource, read_source
 from bot.app.patrol_rules import read_rules
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
+from bot.domain.pager_kinds import KINDS, TIMEOUT_S, PagerConfig, variable
 from bot.domain.patrol import PatrolRules
 from bot.domain.text import Lang
 from bot.domain.webhooks import key_of
@@ -46,7 +47,12 @@ HAS_SECRETS = ("SLACK", "WECOM")
 KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
 """What Kubernetes sets for a service called "warroom-server", say."""
 LISTS: Mapping[str, tuple[str, ...]] = {
-    "pagers": ("name", "kind", "url", "timeout_s"),
+    "pagers": (
+        "name",
+        "kind",
+        "timeout_s",
+        *dict.fromkeys(key for kind in KINDS.values() for key in (*kind.keys, *kind.more_keys)),
+    ),
     "people": ("name", "phone", "language", "slack", "wecom"),
     "vendors": ("name", "room"),
     "vpcs": ("name", "dns_limit"),
@@ -75,17 +81,6 @@ PLATFORM_SECRETS: Mapping[str, tuple[str, ...]] = {
         "WECOM_BOT_AES_KEY",
     ),
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PagerConfig:
-    """One phone provider; they are tried in the order of the file."""
-
-    name: str
-    kind: str
-    url: str
-    secret: str = field(repr=False)
-    timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,17 +138,24 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
-        hooks = [p.secret for p in self.pagers]
+        hooks = [s for p in self.pagers for s in p.all_secrets()]
         hooks += [s for c in self.changes for s in (c.secret, c.token)]
         hooks += [s for a in self.alerts for s in (a.secret, a.token)]
         return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read the file (None: `warroom.toml` if it is there) and the environment. Raises ConfigError."""
+def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[str] = ()) -> Config:
+    """Read the file (None: `warroom.toml` if it is there) and the environment. Raises ConfigError.
+
+    With `sections` the values of others are left out, and no secret is asked for.
+    """
     table = _table(path)
     _check_keys(table, path)
     _check_variables(environ)
+    if sections:
+        table = {name: value for name, value in table.items() if name in sections}
+        begins = tuple(f"WARROOM_{name.upper()}_" for name in sections)
+        environ = {name: value for name, value in environ.items() if name.startswith(begins)}
 
     def value(section: str, key: str, default: str = "") -> str:
         given = environ.get(f"WARROOM_{section}_{key}".upper())
@@ -174,7 +176,7 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         playbooks=Path(folder) if folder else None,
         spool=Path(value("paths", "spool") or "warroom-spool"),
         oncall=Path(oncall) if (oncall := value("paths", "oncall")) else None,
-        pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
+        pagers=_pagers(table.get("pagers", []), environ),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
         alerts=tuple(
@@ -242,7 +244,7 @@ def _public_url(word: str) -> str:
 
 
 def _timeout(row: Mapping[str, Any], name: str) -> float:
-    given = row.get("timeout_s", 5.0)
+    given = row.get("timeout_s", TIMEOUT_S)
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given <= 60:
         raise ConfigError(f"[[pagers]] {name}: timeout_s is {given!r}; it must be a number of seconds up to 60")
     return float(given)
@@ -319,15 +321,58 @@ def _need(row: Mapping[str, Any], key: str, where: str) -> str:
     return found
 
 
+def _pagers(rows: Sequence[Mapping[str, Any]], environ: Mapping[str, str]) -> tuple[PagerConfig, ...]:
+    pagers = tuple(_pager(row, environ) for row in rows)
+    names = [pager.name for pager in pagers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"[[pagers]] {name}: there are two of this name; callbacks could not tell them apart")
+    kinds = [(name, KINDS[pager.kind]) for name, pager in zip(names, pagers, strict=True)]
+    known = {f"WARROOM_{variable(name, one)}" for name, kind in kinds for one in (*kind.secrets, *kind.more_secrets)}
+    for given in sorted(environ):
+        ours = any(given.startswith(f"WARROOM_{variable(name, '')}") for name in names)
+        if ours and given.removesuffix("_FILE") not in known:
+            near = difflib.get_close_matches(given, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown variable {given}; {hint}")
+    return pagers
+
+
 def _pager(row: Mapping[str, Any], environ: Mapping[str, str]) -> PagerConfig:
-    name, kind = _need(row, "name", "pagers"), _need(row, "kind", "pagers")
-    if kind != "webhook":
-        raise ConfigError(f'[[pagers]] {name}: kind {kind!r} is not built yet; this version has "webhook"')
-    variable = f"PAGER_{name.upper().replace('-', '_')}_SECRET"
-    key = secret(variable, environ)
-    if not key:
-        raise ConfigError(f"[[pagers]] {name}: WARROOM_{variable} is not set (whsec_... of Standard Webhooks)")
-    return PagerConfig(name=name, kind=kind, url=_need(row, "url", "pagers"), secret=key, timeout_s=_timeout(row, name))
+    name, word = _need(row, "name", "pagers"), _need(row, "kind", "pagers")
+    kind = KINDS.get(word)
+    if kind is None:
+        near = difflib.get_close_matches(word, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(KINDS)}"
+        raise ConfigError(f"[[pagers]] {name}: kind {word!r} is unknown; {hint}")
+    keys = (*kind.keys, *kind.more_keys)
+    given = {key: str(value).strip() for key, value in row.items() if key not in ("name", "kind", "timeout_s")}
+    for key in given:
+        if key not in keys:
+            raise ConfigError(f"[[pagers]] {name}: kind {word} has no key {key!r}; it has {', '.join(keys)}")
+    secrets = {one: secret(variable(name, one), environ) for one in (*kind.secrets, *kind.more_secrets)}
+    missing = [key for key in kind.keys if not given.get(key)]
+    missing += [f"WARROOM_{variable(name, one)}" for one in kind.secrets if not secrets[one]]
+    if missing:
+        raise ConfigError(f"[[pagers]] {name}: kind {word} is half configured: {', '.join(missing)} not set")
+    for one in ("SECRET", "OLD_SECRET"):
+        if secrets.get(one):
+            key_of(secrets[one])
+    return PagerConfig(
+        name=name,
+        kind=word,
+        url=_pager_url(given.pop("url", ""), name),
+        secret=secrets.pop("SECRET", ""),
+        timeout_s=_timeout(row, name),
+        options={key: value for key, value in given.items() if value},
+        secrets={key: value for key, value in secrets.items() if value},
+    )
+
+
+def _pager_url(word: str, name: str) -> str:
+    if word and not word.startswith(("https://", "http://")):
+        raise ConfigError(f'[[pagers]] {name}: url is {word!r}; it must read "https://phone.example/call"')
+    return word
 
 
 def _hook_secrets(section: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:

@@ -435,6 +435,10 @@ class Outbox(Protocol):
         """Cancel the incident's pages that are not sent yet; returns how many."""
         ...
 
+    async def pages_since(self, due: timedelta) -> Sequence[OutboxRow]:
+        """Pages that became due at most so long ago by the database's clock, whatever became of them; newest first."""
+        ...
+
     async def live(self, *, incident: str) -> bool:
         """Whether a page of the incident waits or is out."""
         ...

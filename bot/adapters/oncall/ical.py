@@ -18,7 +18,7 @@ from bot.domain.schedule import Shift, Span, disjoint, moment
 from bot.domain.text import Lang, Text
 
 if TYPE_CHECKING:
-    from icalendar import Calendar, Event
+    from icalendar import Calendar, Component, Event
 
 MAX_FILE = 4 * 1024 * 1024
 BACK, AHEAD = timedelta(days=180), timedelta(days=730)
@@ -54,11 +54,11 @@ def read_turns(
     since, until = now - BACK, now + AHEAD
     turns: list[Span] = []
     problems: dict[str, str] = {}
-    for event in _occurrences(text, file=file, since=since, until=until):
+    for event, first, last_ in _occurrences(text, file=file, since=since, until=until):
         if str(event.get("STATUS", "")).upper() == "CANCELLED":
             continue
         found = names.of(event)
-        start, end = _moment(event.start, zone), _moment(event.end, zone)
+        start, end = _moment(first, zone), _moment(last_, zone)
         if len(found) == 1 and start < end:
             turns.append(Span(person=found.pop(), since=start, until=end))
         elif start < end:
@@ -102,14 +102,14 @@ def write_shifts(shifts: Iterable[Shift], *, schedule: str, lang: Lang, now: dat
     return written
 
 
-def _occurrences(text: str, *, file: str, since: datetime, until: datetime) -> Iterator[Event]:
+def _occurrences(text: str, *, file: str, since: datetime, until: datetime) -> Iterator[tuple[Event, date, date]]:
     import recurring_ical_events
 
     for calendar in _calendars(text, file):
         try:
-            found: Sequence[Event] = recurring_ical_events.of(calendar).between(since, until)
+            found = [(e, e.start, e.end) for e in recurring_ical_events.of(calendar).between(since, until)]
         except Exception as exc:  # whatever a foreign file provokes in two libraries
-            raise ConfigError(f"{file}: an event's repetition cannot be read: {type(exc).__name__}: {exc}") from exc
+            raise ConfigError(f"{file}: an event cannot be read: {type(exc).__name__}: {exc}") from exc
         yield from found
 
 
@@ -118,16 +118,24 @@ def _calendars(text: str, file: str) -> Sequence[Calendar]:
 
     try:
         calendars: Sequence[Calendar] = Calendar.from_ical(text, multiple=True)
-    except (ValueError, KeyError, IndexError) as exc:
+    except Exception as exc:  # the same
         raise ConfigError(f"{file}: is no calendar: {exc}") from exc
     if not calendars or any(one.name != "VCALENDAR" for one in calendars):
         raise ConfigError(f"{file}: is no calendar; it must begin with BEGIN:VCALENDAR")
     for event in (event for one in calendars for event in one.walk("VEVENT")):
-        rules = event.get("RRULE", [])
-        for rule in rules if isinstance(rules, list) else [rules]:
-            if set(map(str.upper, rule.get("FREQ", []))) & set(TOO_OFTEN):
-                raise ConfigError(f'{file}: event "{event.get("SUMMARY", "")}" repeats by the minute; no shift does')
+        _check_repetition(event, file)
     return calendars
+
+
+def _check_repetition(event: Component, file: str) -> None:
+    """A rule that cannot be read (the library keeps it as it is), or that would make millions of turns."""
+    what = f'{file}: event "{event.get("SUMMARY", "")}"'
+    given = event.get("RRULE", [])
+    for rule in given if isinstance(given, list) else [given]:
+        if not isinstance(rule, Mapping):
+            raise ConfigError(f"{what}: its repetition cannot be read")
+        if {str(word).upper() for word in rule.get("FREQ", [])} & set(TOO_OFTEN):
+            raise ConfigError(f"{what} repeats by the minute; no shift does")
 
 
 def _moment(at: date | datetime, zone: ZoneInfo) -> datetime:
