@@ -153,9 +153,15 @@ class Bot:
             self.parts,
             FileSpool(config.spool),
             self._pagers,
-            {"callback": self._merge_callback, "command": lambda row: merge_command(self.parts, row)},
+            {
+                "alert": self._merge_alerts,
+                "alerts": self._merge_alerts,
+                "callback": self._merge_callback,
+                "command": lambda row: merge_command(self.parts, row),
+            },
         )
         self.parts.keep = self.degraded.keep
+        self._alert_sources = {source.name: source for source in config.alerts}
         senders = [Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
@@ -164,6 +170,7 @@ class Bot:
             routes=[
                 *websocket_routes(self.hub),
                 *change_intake.routes(senders, self._changed),
+                *alert_hooks.routes([_alert_source(source) for source in config.alerts], self._alerted),
                 *oncall.routes(feeds, self.service.shifts, lang=config.lang),
                 *self._console(lab),
             ],
@@ -321,6 +328,15 @@ class Bot:
         if key is None:
             return False
         return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
+
+    async def _alerted(self, name: str, found: Sequence[Alert]) -> dict[str, object]:
+        return await alerts.receive(self.parts, self._alert_sources[name], found)
+
+    async def _merge_alerts(self, row: Mapping[str, Any]) -> None:
+        source = self._alert_sources.get(row["source"])
+        if source is None:
+            raise ConfigError(f"[[alerts]] {row['source']} is not in the configuration any more")
+        await alerts.merge(self.parts, source, row)
 
     async def _merge_callback(self, row: Mapping[str, Any]) -> None:
         known = {field.name for field in fields(Callback)}
@@ -488,3 +504,17 @@ def nats_address(config: Config) -> NatsAddress | None:
     except OSError as exc:
         raise ConfigError(f"WARROOM_NATS_CA_FILE {config.nats_ca_file}: {exc}") from exc
     return NatsAddress(server=config.nats, login=config.nats_login, subjects=Subjects(config.nats_prefix), tls=tls)
+
+
+def _alert_source(source: AlertSource) -> alert_hooks.Source:
+    return alert_hooks.Source(
+        sender=Sender(name=source.name, secret=source.secret, token=source.token),
+        reading=Reading(
+            source=source.name,
+            kind=source.kind,
+            fields=source.fields,
+            severities=source.severities,
+            severity=source.severity,
+            playbook=source.playbook,
+        ),
+    )

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from bot.domain.errors import WarroomError
 
@@ -72,6 +73,25 @@ class Alert:
     labels: Mapping[str, str] = field(default_factory=dict)
     playbook: str = ""
     url: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a document."""
+        return {
+            "source": self.source,
+            "key": self.key,
+            "status": self.status.value,
+            "title": self.title,
+            "severity": self.severity,
+            "at": self.at.isoformat(),
+            "labels": dict(self.labels),
+            "playbook": self.playbook,
+            "url": self.url,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Alert:
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError."""
+        return cls(**{**row, "status": AlertStatus(row["status"]), "at": datetime.fromisoformat(row["at"])})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
