@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import hmac
 import json
 import logging
 import socket
@@ -13,7 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,42 +20,48 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from bot.adapters import change_intake
+from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
-from bot.adapters.config import Config, PagerConfig
+from bot.adapters.config import Config
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes as console_routes
 from bot.adapters.console.sessions import Sessions
 from bot.adapters.console.web import Look
 from bot.adapters.heartbeat import Heartbeat
-from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
+from bot.adapters.pagers import make as make_pager
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.scheduler import Ticker
+from bot.adapters.spool import FileSpool
 from bot.adapters.store import SqlStore
 from bot.adapters.store.alone import Alone
 from bot.adapters.store.bell import Bell
 from bot.adapters.store.engine import sqlite_file
-from bot.adapters.web import Links, ReadCallback, make_app
+from bot.adapters.web import Links, make_app
 from bot.app import changes
 from bot.app.admit import Gate
 from bot.app.audit import EVERY_S, Auditor
+from bot.app.degraded import Degraded
 from bot.app.deliver import Deliverer
+from bot.app.dispatch import merge_command
 from bot.app.escalation import Escalator
 from bot.app.page import phone_reported
 from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
-from bot.app.ports import HangsUp, Store
+from bot.app.poll_calls import EVERY_S as POLL_EVERY_S
+from bot.app.poll_calls import CallPoller
+from bot.app.ports import HangsUp, Store, Tells
 from bot.app.redact import RedactingFilter, Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
+from bot.app.which_page import key_of
 from bot.domain.change import Posted
 from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
-from bot.domain.page import Callback
+from bot.domain.page import Callback, CallStatus
+from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
-from bot.domain.webhooks import BadSignature
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
 
@@ -90,12 +95,9 @@ class SystemClock:
 class Bot:
     """The bot with everything in its place; `serve` runs it."""
 
-    def __init__(
-        self, config: Config, *, store: SqlStore, kept: Kept, lab: Sequence[Route], alone: Alone | None = None
-    ) -> None:
+    def __init__(self, config: Config, *, store: SqlStore, kept: Kept, lab: Sequence[Route]) -> None:
         self.config = config
         self._store = store
-        self._alone = alone
         self._server: uvicorn.Server | None = None
         clock = SystemClock()
         gate = Gate(store, clock, shared_token=config.agent_token, secret=kept.derived("invitations"))
@@ -103,7 +105,11 @@ class Bot:
         self.hub = AgentDesk(signer=kept.signer, door=gate, known=kept.agents, on_change=self._agents_changed)
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
-        self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
+        self._pagers = [make_pager(p, public_url=config.url) for p in config.pagers]
+        deaf = {p.name for p in config.pagers if not hears(p, config.url)}
+        self._tells = {p.name: p for p in self._pagers if p.name in deaf and isinstance(p, Tells)}
+        feeds = oncall.Feeds(secret=kept.derived("calendar"), base_url=config.url, api_token=config.api_token)
+        directory = _directory(config, clock.now())
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
@@ -123,8 +129,9 @@ class Bot:
             clock=clock,
             playbooks=load_playbooks(folder),
             hypotheses=load_hypotheses(folder),
-            people={p.name: p for p in config.people},
-            vendors=config.vendors,
+            people=directory.people,
+            directory=directory,
+            vendors=_vendor_rooms(config, directory),
             change_feed=bool(config.changes),
             alone=config.database_url.startswith("sqlite"),
             pagers=bool(self._pagers),
@@ -132,7 +139,7 @@ class Bot:
             timezone=config.timezone,
             public_url=config.url,
             ack_link=links.make,
-            directory=Directory.of(config.people),
+            calendar_link=feeds.link,
             hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
             wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",
@@ -141,13 +148,26 @@ class Bot:
         several = not config.database_url.startswith("sqlite")
         self._bell = Bell(config.database_url, self._look) if several else None
         self.escalator = Escalator(self.parts, lambda s: self._ticker.once(s, self.escalator.wake, name="escalation"))
+        self.degraded = Degraded(
+            self.parts,
+            FileSpool(config.spool),
+            self._pagers,
+            {"callback": self._merge_callback, "command": lambda row: merge_command(self.parts, row)},
+        )
+        self.parts.keep = self.degraded.keep
         senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
             service=self.service,
             api_token=config.api_token,
-            routes=[*websocket_routes(self.hub), *change_intake.routes(senders, self._changed), *self._console(lab)],
-            callbacks={p.name: _reader(p) for p in config.pagers},
+            routes=[
+                *websocket_routes(self.hub),
+                *change_intake.routes(senders, self._changed),
+                *oncall.routes(feeds, self.service.shifts, lang=config.lang),
+                *self._console(lab),
+            ],
+            phones={p.name: p for p in self._pagers},
+            base_url=config.url,
             phone_reported=self._phone,
             links=links,
             lifespan=self._lifespan,
@@ -219,8 +239,6 @@ class Bot:
             for pager in self._pagers:
                 await pager.close()
             await self._store.close()
-            if self._alone is not None:
-                self._alone.give_back()
 
     def _wake_all(self) -> None:
         """Something was written: whoever sends, and whoever takes steps, looks at once."""
@@ -243,12 +261,20 @@ class Bot:
     def _ticks(self) -> None:
         """Look for what is due now and then; the tables say what is."""
         self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
+        self._ticker.every(1.0, self.degraded.wake)
         self._ticker.every(EVERY_S, Auditor(self.parts).wake)
         rules = self.config.patrol
         if rules.every:
             # Several times in each interval.
             self._ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
+        if self._tells:
+            poller = CallPoller(self._store, self._tells, self._phone)
+            self._ticker.every(POLL_EVERY_S, lambda: self._poll(poller))
         self._ticker.start()
+
+    def _poll(self, poller: CallPoller) -> None:
+        if not self.parts.jobs.running("poll-calls"):
+            self.parts.jobs.start(poller.round(), key="poll-calls")
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""
@@ -279,7 +305,26 @@ class Bot:
         )
 
     async def _phone(self, pager: str, said: Callback) -> bool:
-        return await phone_reported(self.parts, pager=pager, key=said.key, status=said.status, digits=said.digits)
+        try:
+            return await self._reported(pager, said)
+        except StoreUnavailable:
+            # The provider will not say it again for as long as it takes: a pressed key is kept on the disk.
+            row = {**asdict(said), "pager": pager, "page": said.key}
+            ident = f"{pager}:{said.key}:{','.join(said.refs)}:{said.phone}:{said.status}:{said.digits}"
+            if await self.degraded.keep("callback", ident, row):
+                return True
+            raise
+
+    async def _reported(self, pager: str, said: Callback) -> bool:
+        key = await key_of(self.parts.store, said)
+        if key is None:
+            return False
+        return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
+
+    async def _merge_callback(self, row: Mapping[str, Any]) -> None:
+        known = {field.name for field in fields(Callback)}
+        said = {**{k: v for k, v in row.items() if k in known}, "status": CallStatus(row["status"])}
+        await self._reported(row["pager"], Callback(**{**said, "refs": tuple(row["refs"])}))
 
     async def _changed(self, posted: Posted) -> int:
         return await changes.take(self.parts, posted)
@@ -337,7 +382,7 @@ def alone_on(config: Config) -> Alone | None:
 
 async def open_store(config: Config, redactor: Redactor) -> SqlStore:
     """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
-    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang)
+    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
     try:
         if config.database_url.startswith("sqlite"):
             await store.upgrade()
@@ -355,16 +400,11 @@ async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
     redactor = Redactor(config.secrets())
     for handler in logging.getLogger().handlers:
         handler.addFilter(RedactingFilter(redactor))
-    alone = alone_on(config)
-    store: SqlStore | None = None
+    store = await open_store(config, redactor)
     try:
-        store = await open_store(config, redactor)
-        return Bot(config, store=store, kept=await Kept.load(store), lab=lab, alone=alone)
+        return Bot(config, store=store, kept=await Kept.load(store), lab=lab)
     except BaseException:
-        if store is not None:
-            await store.close()
-        if alone is not None:
-            alone.give_back()
+        await store.close()
         raise
 
 
@@ -392,15 +432,21 @@ def listen(config: Config) -> tuple[socket.socket, Config]:
     return listener, replace(config, port=listener.getsockname()[1])
 
 
-def _reader(pager: PagerConfig) -> ReadCallback:
-    def read(headers: Mapping[str, str], body: bytes, secret: str) -> Callback:
-        if not secret:
-            return parse_callback(headers, body, [pager.secret])
-        if not hmac.compare_digest(secret.encode(), pager.secret.encode()):
-            raise BadSignature("the secret in the address is not this provider's")
-        return read_callback(body)
+def oncall_base(config: Config) -> oncall.Base:
+    """What the configuration says beside the on-call files."""
+    return oncall.Base(people=config.people, rooms=config.vendors, zone=config.timezone, lang=config.lang)
 
-    return read
+
+def _directory(config: Config, now: datetime) -> Directory:
+    """Who can be asked. Raises ConfigError."""
+    loaded = oncall.load(config.oncall, base=oncall_base(config), now=now)
+    for note in loaded.notes if config.oncall else ():
+        log.warning("on-call: %s", note)
+    return loaded.directory
+
+
+def _vendor_rooms(config: Config, directory: Directory) -> Mapping[str, str]:
+    return {**config.vendors, **{v.name.lower(): v.room for v in directory.vendors.values() if v.room}}
 
 
 def _agent_row(agent: Agent) -> dict[str, Any]:

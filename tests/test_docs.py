@@ -7,11 +7,13 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from bot.adapters import oncall
 from bot.adapters.config import load
 from bot.adapters.playbooks import check_file, read_hypothesis, read_playbook
 from bot.agent import policy_file
@@ -174,6 +176,16 @@ def test_the_playbook_among_the_examples_is_valid() -> None:
 @pytest.mark.parametrize("name", ["policy.yaml", "policy-with-log.yaml", "laptop-policy.yaml"])
 def test_a_policy_among_the_examples_is_read_without_complaint(name: str) -> None:
     policy_file.read(EXAMPLES / name)
+
+
+def test_policies_on_the_on_call_page_fit_the_example_beside_it() -> None:
+    example = (EXAMPLES / "oncall.yaml").read_text(encoding="utf-8")
+    (block,) = yaml_blocks("policies")
+    before, _, after = example.partition("  default:\n    steps:")
+    rest = after[after.index("\n  managers:") :]
+    whole = before.removesuffix("policies:\n") + block.text + rest.removeprefix("\n")
+    found = oncall.read({"oncall.md": whole}, base=oncall.Base(), now=datetime(2026, 1, 15, tzinfo=UTC))
+    assert found.directory.policies["default"].then == "managers"
 
 
 def test_the_agents_page_shows_the_examples_as_they_are() -> None:

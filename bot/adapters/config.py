@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from bot.app.patrol_rules import read_rules
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
+from bot.domain.pager_kinds import KINDS, TIMEOUT_S, PagerConfig, variable
 from bot.domain.patrol import PatrolRules
 from bot.domain.text import Lang
 from bot.domain.webhooks import key_of
@@ -23,7 +24,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "server": ("listen", "public_url", "language", "timezone", "heartbeat_url", "heartbeat_every"),
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
-    "paths": ("playbooks",),
+    "paths": ("playbooks", "spool", "oncall"),
     "delivery": ("lease_s", "poll_s"),
     "patrol": (
         "every",
@@ -45,8 +46,13 @@ HAS_SECRETS = ("SLACK", "WECOM")
 KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
 """What Kubernetes sets for a service called "warroom-server", say."""
 LISTS: Mapping[str, tuple[str, ...]] = {
-    "pagers": ("name", "kind", "url", "timeout_s"),
-    "people": ("name", "phone", "language"),
+    "pagers": (
+        "name",
+        "kind",
+        "timeout_s",
+        *dict.fromkeys(key for kind in KINDS.values() for key in (*kind.keys, *kind.more_keys)),
+    ),
+    "people": ("name", "phone", "language", "slack", "wecom"),
     "vendors": ("name", "room"),
     "vpcs": ("name", "dns_limit"),
     "alerts": ("name", "kind"),
@@ -63,17 +69,6 @@ PLATFORM_SECRETS: Mapping[str, tuple[str, ...]] = {
         "WECOM_BOT_AES_KEY",
     ),
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PagerConfig:
-    """One phone provider; they are tried in the order of the file."""
-
-    name: str
-    kind: str
-    url: str
-    secret: str = field(repr=False)
-    timeout_s: float = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +92,10 @@ class Config:
     database_url: str = "sqlite:///warroom.db"
     playbooks: Path | None = None
     """The team's own folder; None takes the shipped one."""
+    spool: Path = Path("warroom-spool")
+    """What must not be lost while the database is away."""
+    oncall: Path | None = None
+    """A file or folder with people, schedules, policies, vendors and severities; None: `people` only."""
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
@@ -126,7 +125,10 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
-        hooks = [*(p.secret for p in self.pagers), *(s for c in self.changes for s in (c.secret, c.token))]
+        hooks = [
+            *(s for p in self.pagers for s in p.all_secrets()),
+            *(s for c in self.changes for s in (c.secret, c.token)),
+        ]
         return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
 
 
@@ -153,7 +155,9 @@ def load(path: Path | None, environ: Mapping[str, str]) -> Config:
         timezone=_zone(value("server", "timezone", "Asia/Shanghai")),
         database_url=value("database", "url", "sqlite:///warroom.db"),
         playbooks=Path(folder) if folder else None,
-        pagers=tuple(_pager(row, environ) for row in table.get("pagers", [])),
+        spool=Path(value("paths", "spool") or "warroom-spool"),
+        oncall=Path(oncall) if (oncall := value("paths", "oncall")) else None,
+        pagers=_pagers(table.get("pagers", []), environ),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
         heartbeat_url=_heartbeat(value("server", "heartbeat_url")),
@@ -218,7 +222,7 @@ def _public_url(word: str) -> str:
 
 
 def _timeout(row: Mapping[str, Any], name: str) -> float:
-    given = row.get("timeout_s", 5.0)
+    given = row.get("timeout_s", TIMEOUT_S)
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given <= 60:
         raise ConfigError(f"[[pagers]] {name}: timeout_s is {given!r}; it must be a number of seconds up to 60")
     return float(given)
@@ -295,15 +299,58 @@ def _need(row: Mapping[str, Any], key: str, where: str) -> str:
     return found
 
 
+def _pagers(rows: Sequence[Mapping[str, Any]], environ: Mapping[str, str]) -> tuple[PagerConfig, ...]:
+    pagers = tuple(_pager(row, environ) for row in rows)
+    names = [pager.name for pager in pagers]
+    for name in names:
+        if names.count(name) > 1:
+            raise ConfigError(f"[[pagers]] {name}: there are two of this name; callbacks could not tell them apart")
+    kinds = [(name, KINDS[pager.kind]) for name, pager in zip(names, pagers, strict=True)]
+    known = {f"WARROOM_{variable(name, one)}" for name, kind in kinds for one in (*kind.secrets, *kind.more_secrets)}
+    for given in sorted(environ):
+        ours = any(given.startswith(f"WARROOM_{variable(name, '')}") for name in names)
+        if ours and given.removesuffix("_FILE") not in known:
+            near = difflib.get_close_matches(given, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            raise ConfigError(f"unknown variable {given}; {hint}")
+    return pagers
+
+
 def _pager(row: Mapping[str, Any], environ: Mapping[str, str]) -> PagerConfig:
-    name, kind = _need(row, "name", "pagers"), _need(row, "kind", "pagers")
-    if kind != "webhook":
-        raise ConfigError(f'[[pagers]] {name}: kind {kind!r} is not built yet; this version has "webhook"')
-    variable = f"PAGER_{name.upper().replace('-', '_')}_SECRET"
-    key = secret(variable, environ)
-    if not key:
-        raise ConfigError(f"[[pagers]] {name}: WARROOM_{variable} is not set (whsec_... of Standard Webhooks)")
-    return PagerConfig(name=name, kind=kind, url=_need(row, "url", "pagers"), secret=key, timeout_s=_timeout(row, name))
+    name, word = _need(row, "name", "pagers"), _need(row, "kind", "pagers")
+    kind = KINDS.get(word)
+    if kind is None:
+        near = difflib.get_close_matches(word, KINDS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(KINDS)}"
+        raise ConfigError(f"[[pagers]] {name}: kind {word!r} is unknown; {hint}")
+    keys = (*kind.keys, *kind.more_keys)
+    given = {key: str(value).strip() for key, value in row.items() if key not in ("name", "kind", "timeout_s")}
+    for key in given:
+        if key not in keys:
+            raise ConfigError(f"[[pagers]] {name}: kind {word} has no key {key!r}; it has {', '.join(keys)}")
+    secrets = {one: secret(variable(name, one), environ) for one in (*kind.secrets, *kind.more_secrets)}
+    missing = [key for key in kind.keys if not given.get(key)]
+    missing += [f"WARROOM_{variable(name, one)}" for one in kind.secrets if not secrets[one]]
+    if missing:
+        raise ConfigError(f"[[pagers]] {name}: kind {word} is half configured: {', '.join(missing)} not set")
+    for one in ("SECRET", "OLD_SECRET"):
+        if secrets.get(one):
+            key_of(secrets[one])
+    return PagerConfig(
+        name=name,
+        kind=word,
+        url=_pager_url(given.pop("url", ""), name),
+        secret=secrets.pop("SECRET", ""),
+        timeout_s=_timeout(row, name),
+        options={key: value for key, value in given.items() if value},
+        secrets={key: value for key, value in secrets.items() if value},
+    )
+
+
+def _pager_url(word: str, name: str) -> str:
+    if word and not word.startswith(("https://", "http://")):
+        raise ConfigError(f'[[pagers]] {name}: url is {word!r}; it must read "https://phone.example/call"')
+    return word
 
 
 def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfig:
@@ -324,7 +371,8 @@ def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfi
 
 def _person(row: Mapping[str, Any]) -> Person:
     lang: Lang = "en" if row.get("language") == "en" else "zh"
-    return Person(name=_need(row, "name", "people"), phone=str(row.get("phone", "")), lang=lang)
+    accounts = {key: str(row.get(key, "")) for key in ("slack", "wecom")}
+    return Person(name=_need(row, "name", "people"), phone=str(row.get("phone", "")), lang=lang, **accounts)
 
 
 def _platforms(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:

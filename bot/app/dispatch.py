@@ -6,6 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.app import (
     ack,
@@ -15,6 +16,7 @@ from bot.app import (
     incident,
     language,
     note,
+    oncall,
     page,
     playbooks,
     probe,
@@ -48,6 +50,7 @@ VERBS: Mapping[str, UseCase] = {
     "page": page.page,
     "ack": ack.ack,
     "escalate": escalate.escalate,
+    "oncall": oncall.oncall,
     "vendor": vendor.vendor,
     "note": note.note,
     "timeline": timeline.timeline,
@@ -71,7 +74,8 @@ async def handle(
         return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
     except StoreUnavailable as exc:
         log.error("%r by %s is not recorded: %s", text[:80], user, exc)
-        error = _not_recorded(str(exc))
+        kept = await _keep(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+        error = _kept(str(exc)) if kept else _not_recorded(str(exc))
         await _say_directly(parts, room, _error_blocks(error))
         return error
 
@@ -174,6 +178,41 @@ async def _room(parts: Parts, tx: Tx, key: str) -> Room:
 
 def _error_blocks(error: UserError) -> tuple[Block, ...]:
     return (Header(text=error.text, tone="warn"),)
+
+
+SPOOLED = ("ack",)
+"""Verbs that stop phones: they are kept beside the database while that is away, and carried out later."""
+
+
+async def _keep(parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool) -> bool:
+    try:
+        command = commands.parse(legible(text), user=user, room=room)
+    except UserError:
+        return False
+    if command.verb not in SPOOLED:
+        return False
+    # Typed twice within a minute it is one, as the platform delivers it twice.
+    ident = message_id or f"spooled-{int(parts.clock.now().timestamp() // 60)}"
+    row = {"text": text, "user": user, "room": room, "message_id": ident, "echo": echo}
+    return await parts.keep("command", f"{room}:{user}:{ident}:{command.raw}", row)
+
+
+async def merge_command(parts: Parts, row: Mapping[str, Any]) -> None:
+    """Carry out a command that was kept. Raises StoreUnavailable."""
+    await _handle(
+        parts, row["text"], user=row["user"], room=row["room"], message_id=row["message_id"], echo=row["echo"]
+    )
+
+
+def _kept(reason: str) -> UserError:
+    return UserError(
+        "not_yet_recorded",
+        Text(
+            f"记下了，但还没有写进数据库（现在不可写：{reason}）；恢复后自动执行，本机不再因新告警打电话",
+            f"noted, not yet recorded: the database is away ({reason}). It is carried out when it is back, and until "
+            "then this bot calls nobody about new alerts",
+        ),
+    )
 
 
 def _not_recorded(reason: str) -> UserError:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from datetime import datetime
 
@@ -93,6 +95,19 @@ async def take_due(parts: Parts) -> bool:
     return True
 
 
+_adopted: ContextVar[tuple[Escalation, Sequence[CallMade]] | None] = ContextVar("adopted", default=None)
+
+
+@contextmanager
+def adopting(state: Escalation, calls: Sequence[CallMade]) -> Iterator[None]:
+    """The escalation that begins meanwhile takes this one over: it ran without the database."""
+    token = _adopted.set((state, calls))
+    try:
+        yield
+    finally:
+        _adopted.reset(token)
+
+
 async def begin_escalation(
     parts: Parts, tx: Tx, incident: Incident, *, policy: str = "", actor: str = "warroom"
 ) -> Escalation | None:
@@ -107,6 +122,8 @@ async def begin_escalation(
         return known
     if known is not None and known.phase is Phase.PAGING and not policy:
         return known
+    if known is None and (spooled := _adopted.get()) is not None:
+        return await _adopt(parts, tx, incident, *spooled)
     now = await tx.now()
     # Also where its row is gone: a key that was used is never used again.
     step = known.step if known else max((c.step for c in await tx.calls.list(incident.id)), default=0)
@@ -118,6 +135,28 @@ async def begin_escalation(
     if incident.acked_at is not None:
         return await _once(parts, tx, incident, state)
     return await advance(parts, tx, incident, state)
+
+
+async def _adopt(parts: Parts, tx: Tx, incident: Incident, state: Escalation, calls: Sequence[CallMade]) -> Escalation:
+    """Go on where it stood; calls that were made keep their keys, those nobody took are queued now."""
+    now = await tx.now()
+    adopted = replace(state, incident=incident.id, epoch=incident.epoch)
+    await tx.escalations.begin(adopted)
+    for call in calls:
+        person = parts.directory.find(call.person)
+        if call.state is CallState.QUEUED and person is not None:
+            page = page_of(parts, incident, person, step=call.step, attempt=call.attempt)
+            await tx.outbox.add(page_row(replace(page, key=call.key, ack_url=parts.ack_link(call.key)), due_at=now))
+        await tx.calls.add(replace(call, incident=incident.id, epoch=incident.epoch))
+    names = join([Text(call.person, call.person) for call in calls])
+    words = Text(
+        f"数据库不可用期间已呼叫：{names.zh or '无'}", f"called while the database was away: {names.en or 'nobody'}"
+    )
+    data = {"policy": state.first, "spooled": [call.key for call in calls]}
+    await _record(tx, incident, words, at=now, data=data)
+    for step in dict.fromkeys(call.step for call in calls):
+        await show_step(parts, tx, incident, adopted, step)
+    return await advance(parts, tx, incident, adopted)
 
 
 async def escalate_now(parts: Parts, tx: Tx, incident: Incident, *, actor: str) -> Escalation | None:

@@ -110,10 +110,11 @@ async def page_by_hand(parts: Parts, tx: Tx, incident: Incident, person: Person,
 
 async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStatus, digits: str) -> bool:
     """What a provider says about a call: shown, recorded, and key 1 acknowledges. False for an unknown page."""
-    incident_id = key.partition(":")[0]
     now = parts.clock.now()
     async with parts.store.begin() as tx:
-        incident = await tx.incidents.get(incident_id)
+        placed = await tx.calls.get(key)
+        # Of a page that was sent without the database the key does not begin with the incident's id.
+        incident = await tx.incidents.get(placed.incident) if placed else None
         call = await tx.calls.get(key)
         if incident is None or call is None:
             return False

@@ -80,6 +80,10 @@ class Jobs:
             log.error("a job failed", exc_info=task.exception())
 
 
+async def _keeps_nothing(_kind: str, _key: str, _document: Mapping[str, Any]) -> bool:
+    return False
+
+
 @dataclass(kw_only=True)
 class Parts:
     """The parts, put together once in `bot.bootstrap`."""
@@ -92,7 +96,7 @@ class Parts:
     hypotheses: Sequence[Hypothesis]
     people: Mapping[str, Person] = field(default_factory=dict)
     directory: Directory = field(default_factory=Directory)
-    """Who can be called, by which policy."""
+    """Who can be asked, in whole; without one it is made of `people`."""
     hang_up_by: frozenset[str] = frozenset()
     """Phone providers that can end a call."""
     vendors: Mapping[str, str] = field(default_factory=dict)
@@ -108,12 +112,20 @@ class Parts:
     public_url: str = ""
     ack_link: Callable[[str], str] = lambda _key: ""
     """The signed one-time link that acknowledges a page, by the page's key."""
+    calendar_link: Callable[[str], str] = lambda _schedule: ""
+    """Where the calendar of a schedule can be subscribed to."""
     wake: Callable[[], None] = lambda: None
     """Tell the deliverer that something was queued."""
     callback_url: str = ""
+    keep: Callable[[str, str, Mapping[str, Any]], Awaitable[bool]] = _keeps_nothing
+    """Put (kind, key, document) into the spool while the database is away; False when nothing keeps it."""
     jobs: Jobs = field(default_factory=Jobs)
     counters: Counter[str] = field(default_factory=Counter)
     """What `/metrics` shows as `warroom_<name>_total`, since the start."""
+
+    def __post_init__(self) -> None:
+        if self.people and not self.directory.people:
+            self.directory = Directory.of(self.people.values())
 
     def local(self, at: datetime) -> datetime:
         """The moment on the team's clock."""

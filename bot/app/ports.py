@@ -406,6 +406,10 @@ class Outbox(Protocol):
         """Cancel the incident's pages that are not sent yet; returns how many."""
         ...
 
+    async def pages_since(self, due: timedelta) -> Sequence[OutboxRow]:
+        """Pages that became due at most so long ago by the database's clock, whatever became of them; newest first."""
+        ...
+
     async def live(self, *, incident: str) -> bool:
         """Whether a page of the incident waits or is out."""
         ...
@@ -471,6 +475,29 @@ class Calls(Protocol):
 
     async def sent_since(self, *, pager: str, person: str, since: datetime) -> Sequence[datetime]:
         """When this provider took calls to this person, oldest first."""
+        ...
+
+
+class Spool(Protocol):
+    """A place beside the database for what must not be lost while that is away.
+
+    The methods block, and may raise OSError.
+    """
+
+    def put(self, key: str, document: Mapping[str, Any]) -> None:
+        """Write, in place of an earlier document of the key, and return when it is on the disk."""
+        ...
+
+    def all(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """(key, document), oldest first."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Take it out."""
+        ...
+
+    def set_aside(self, key: str) -> None:
+        """Keep it for people to look at, and out of the way."""
         ...
 
 

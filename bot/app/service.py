@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from bot.app import probe, probe_interrupted, related
+from bot.app import oncall, probe, probe_interrupted, related
 from bot.app.admit import Gate
 from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
@@ -25,6 +25,7 @@ from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
 from bot.domain.message import Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
+from bot.domain.schedule import Schedule, Shift, shifts
 from bot.domain.text import Lang, Text, legible, same
 
 MAIN_ROOM = "console:main"
@@ -111,6 +112,28 @@ class Service:
         if was is None and not known:
             return None
         return {"name": name, "disconnected": was is not None and was.state != "lost"}
+
+    async def on_call(self) -> list[dict[str, Any]]:
+        """Every schedule: who has it since and until when, who follows, and the address of its calendar."""
+        now = self._parts.clock.now()
+        async with self._parts.store.begin() as tx:
+            overrides = await tx.overrides.ending_after(now)
+        return [
+            oncall.document(s, now, overrides, feed=self._parts.calendar_link(s.name))
+            for s in self._schedules().values()
+        ]
+
+    async def shifts(self, schedule: str, ahead: timedelta) -> Sequence[Shift] | None:
+        """The shifts of a schedule from now on; None when there is no such schedule."""
+        found, now = self._schedules().get(schedule), self._parts.clock.now()
+        if found is None:
+            return None
+        async with self._parts.store.begin() as tx:
+            overrides = await tx.overrides.ending_after(now)
+        return shifts(found, now, now + ahead, overrides)
+
+    def _schedules(self) -> Mapping[str, Schedule]:
+        return self._parts.directory.schedules
 
     async def set_language(self, room: str, lang: Lang) -> None:
         """Speak this language in the room from now on."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Literal
@@ -21,7 +21,7 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 DAY = timedelta(days=1)
 WEEK = timedelta(weeks=1)
 LOOK_AHEAD = timedelta(days=400)
-"""How far `upcoming` looks for the next shift."""
+"""How far `tenure` looks for the next shift."""
 
 
 def moment(wall: datetime, zone: ZoneInfo) -> datetime:
@@ -196,12 +196,21 @@ def gaps(schedule: Schedule, start: datetime, end: datetime, overrides: Sequence
     return tuple(Span(since=max(start, gap.since), until=min(end, gap.until)) for gap in found)
 
 
-def upcoming(schedule: Schedule, at: datetime, overrides: Sequence[Override] = ()) -> Shift | None:
-    """The shift that follows the one of this moment; None when none begins within `LOOK_AHEAD`."""
-    for shift in _walk(schedule, at, at + LOOK_AHEAD, overrides):
-        if isinstance(shift, Shift) and shift.since > at:
-            return shift
-    return None
+def tenure(schedule: Schedule, at: datetime, overrides: Sequence[Override] = ()) -> tuple[Shift | None, Shift | None]:
+    """Who has it until somebody else or nobody has, and the shift that follows.
+
+    Turns of the same person one after the other count as one. The second is None when nothing follows within
+    `LOOK_AHEAD`; the first then ends when the last turn that was looked at does.
+    """
+    now: Shift | None = None
+    for found in _walk(schedule, at, at + LOOK_AHEAD, overrides):
+        if found.since <= at and isinstance(found, Shift):
+            now = found
+        elif isinstance(found, Shift):
+            if now is None or found.since > now.until or found.person != now.person:
+                return now, found
+            now = replace(now, until=found.until)
+    return now, None
 
 
 def disjoint(turns: Sequence[Span]) -> tuple[Span, ...]:

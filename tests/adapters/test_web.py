@@ -16,10 +16,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from bot.adapters.config import Config, PagerConfig
+from bot.adapters.config import Config
 from bot.bootstrap import Bot, build, listen
 from bot.domain.incident import EntryKind
 from bot.domain.page import Person
+from bot.domain.pager_kinds import PagerConfig
 from bot.domain.webhooks import headers
 from tests.adapters.phone_server import PhoneServer, phone_server
 

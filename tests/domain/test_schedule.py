@@ -28,7 +28,7 @@ from bot.domain.schedule import (
     moment,
     on_call,
     shifts,
-    upcoming,
+    tenure,
 )
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -156,9 +156,21 @@ def test_with_nothing_below_a_window_leaves_a_gap_and_the_gap_is_told() -> None:
     assert on_call(office, berlin(2026, 1, 10, 12)) is None
     weekend = gaps(office, berlin(2026, 1, 9, 12), berlin(2026, 1, 12, 12))
     assert weekend == (Span(since=berlin(2026, 1, 9, 18), until=berlin(2026, 1, 12, 9)),)
-    follows = upcoming(office, berlin(2026, 1, 10, 12))
+    now, follows = tenure(office, berlin(2026, 1, 10, 12))
+    assert now is None
     assert follows is not None
     assert follows.since == berlin(2026, 1, 12, 9)
+
+
+def test_turns_of_one_person_in_a_row_are_one_until_somebody_else_has_it() -> None:
+    weekly = schedule(rotation("lin", "lin", "chen"))
+    now, follows = tenure(weekly, berlin(2026, 1, 6))
+    assert now is not None
+    assert follows is not None
+    assert (now.person, now.until, follows.person) == ("lin", berlin(2026, 1, 19, 9), "chen")
+    alone = tenure(schedule(rotation("boss")), berlin(2026, 1, 6))
+    assert alone[0] is not None
+    assert (alone[0].person, alone[1]) == ("boss", None)
 
 
 def test_a_window_over_midnight_belongs_to_the_day_it_begins_on() -> None:

@@ -16,7 +16,7 @@ from bot.adapters.store.session import Session, dump_raw, load
 from bot.adapters.store.tables import outbox
 from bot.app.ports import OutboxRow
 
-PENDING, SENT, FAILED, CANCELLED = "pending", "sent", "failed", "cancelled"
+PENDING, SENT, FAILED, CANCELLED = STATES = "pending", "sent", "failed", "cancelled"
 
 
 class SqlOutbox:
@@ -136,6 +136,16 @@ class SqlOutbox:
         mine = and_(c.key == row.key, c.generation == row.generation)
         await self._session.connection.execute(outbox.update().where(mine).values(values))
         return not (newer and state != PENDING)
+
+    async def pages_since(self, due: timedelta) -> Sequence[OutboxRow]:
+        """Pages that became due at most so long ago by the database's clock, whatever became of them; newest first."""
+        c, now = outbox.c, await self._session.now()
+        recent = (
+            select(outbox)
+            .where(c.state.in_(STATES), c.kind == "page", c.due_at >= now - due, c.due_at <= now)
+            .order_by(c.due_at.desc(), c.seq.desc())
+        )
+        return [_row(row) for row in (await self._session.connection.execute(recent)).all()]
 
     async def cancel(self, *, incident: str) -> int:
         """Cancel the incident's pages that are not sent yet; returns how many."""

@@ -12,6 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.store import migrate
+from bot.adapters.store.alone import Alone
 from bot.adapters.store.changes import SqlChanges
 from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
 from bot.adapters.store.enrolments import SqlEnrolments
@@ -122,8 +123,8 @@ class SqlStore:
     """Implements `Store` on SQLite and PostgreSQL.
 
     `url` is "sqlite:///FILE" or "postgresql://USER@HOST/DB". `redactor` cleans what people may read. `clock`
-    replaces the database's clock in tests. `lang` is what rooms speak for which nobody chose a language. A
-    transaction that takes longer than `timeout_s` is rolled back.
+    replaces the database's clock in tests. `alone` is the lock on a SQLite file, given back by `close`. `lang` is what
+    rooms speak for which nobody chose a language. A transaction that takes longer than `timeout_s` is rolled back.
     Raises ConfigError for a URL that cannot be used.
     """
 
@@ -136,7 +137,9 @@ class SqlStore:
         timeout_s: float = 10.0,
         pool_size: int = 8,
         lang: Lang = "zh",
+        alone: Alone | None = None,
     ) -> None:
+        self._alone = alone
         self._engine = make_engine(url, timeout_s=timeout_s, pool_size=pool_size)
         self._redactor = redactor or Redactor()
         self._clock = clock
@@ -174,6 +177,8 @@ class SqlStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+        if self._alone is not None:
+            self._alone.give_back()
 
     @asynccontextmanager
     async def _transaction(self, *, timeout_s: float | None = None) -> AsyncIterator[AsyncConnection]:

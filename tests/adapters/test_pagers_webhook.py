@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
+from bot.adapters.pagers.webhook import WebhookPager, read_callback
+from bot.app.ports import Given
 from bot.domain.errors import SendFailed, UserError
 from bot.domain.page import Callback, CallStatus
 from bot.domain.webhooks import BadSignature, headers, verify
@@ -132,22 +133,42 @@ def signed(document: object, *, secret: str = SECRET) -> tuple[dict[str, str], b
     return headers(secret, id="cb-1", timestamp=int(time.time()), body=body), body
 
 
-def test_a_pressed_key_is_read_from_a_signed_callback() -> None:
+def heard(given: dict[str, str], body: bytes, *, old: str = "", secret: str = "") -> Callback:
+    pager = WebhookPager("phone", "https://phone.example", SECRET, old_secret=old)
+    (said,) = pager.read(Given(headers=given, url="https://warroom.example/", body=body, secret=secret)).said
+    return said
+
+
+async def test_a_pressed_key_is_read_from_a_signed_callback() -> None:
     given, body = signed({"key": KEY, "status": "answered", "digits": "1", "provider": "ignored"})
-    assert parse_callback(given, body, [SECRET]) == Callback(key=KEY, status=CallStatus.ANSWERED, digits="1")
+    assert heard(given, body) == Callback(key=KEY, status=CallStatus.ANSWERED, digits="1")
 
 
-def test_while_secrets_rotate_both_are_accepted() -> None:
+async def test_while_secrets_rotate_both_are_accepted() -> None:
     given, body = signed({"key": KEY, "status": "busy"}, secret=OLD_SECRET)
-    assert parse_callback(given, body, [SECRET, OLD_SECRET]).status is CallStatus.BUSY
+    assert heard(given, body, old=OLD_SECRET).status is CallStatus.BUSY
     with pytest.raises(BadSignature):
-        parse_callback(given, body, [SECRET])
+        heard(given, body)
 
 
-def test_a_changed_body_is_refused() -> None:
+async def test_a_changed_body_is_refused() -> None:
     given, body = signed({"key": KEY, "status": "no_answer"})
     with pytest.raises(BadSignature):
-        parse_callback(given, body.replace(b"no_answer", b"answered"), [SECRET])
+        heard(given, body.replace(b"no_answer", b"answered"))
+
+
+async def test_a_provider_that_cannot_sign_shows_the_secret_in_the_address() -> None:
+    body = json.dumps({"key": KEY, "status": "busy"}).encode()
+    assert heard({}, body, secret=SECRET).status is CallStatus.BUSY
+    with pytest.raises(BadSignature):
+        heard({}, body, secret=OLD_SECRET)
+
+
+async def test_where_no_key_can_come_back_the_text_says_to_acknowledge_in_the_chat(phone: PhoneServer) -> None:
+    pager = WebhookPager("phone", phone.url, SECRET, keys=False)
+    await pager.call(page())
+    await pager.close()
+    assert phone.requests[0].json["text"] == "sev1 短信发不出去。请在群里确认。"
 
 
 @pytest.mark.parametrize(
