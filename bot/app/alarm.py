@@ -10,7 +10,7 @@ from bot.app.incident import open_here, summary
 from bot.app.parts import Call, Parts, Then, say
 from bot.app.ports import Tx
 from bot.domain.command import Command
-from bot.domain.incident import IncidentState, Room
+from bot.domain.incident import Room
 from bot.domain.message import Header, Message
 from bot.domain.patrol import PatrolClaim, PatrolRules
 from bot.domain.playbook import Playbook
@@ -39,7 +39,7 @@ async def consider(
     if not rules.open_incidents:
         return quiet
     last = await tx.incidents.get(claim.incident) if claim.incident else None
-    if last is not None and last.state is IncidentState.OPEN:
+    if last is not None and last.is_open:
         return quiet
     since = (last.resolved_at if last else None) or at - LOOK_BACK
     counts = await tx.patrols.lately(playbook.name, since=since, most=rules.of)
@@ -82,7 +82,7 @@ async def _free_room(parts: Parts, tx: Tx, key: str, playbook: Playbook) -> Room
     """The room of the rules; one of the playbook's own while that has another incident to deal with."""
     room = await room_of(parts, tx, key)
     current = await tx.incidents.get(room.incident) if room.incident else None
-    if current is None or current.state is not IncidentState.OPEN:
+    if current is None or not current.is_open:
         return room
     own = await room_of(parts, tx, f"console:patrol-{playbook.name}")
     return replace(own, incident=None)

@@ -9,7 +9,7 @@ from bot.app.parts import Parts, say
 from bot.app.ports import Direct, Tx
 from bot.app.who import next_words
 from bot.domain.escalation import Escalation, Phase, Way
-from bot.domain.incident import Incident, IncidentState, Room
+from bot.domain.incident import Incident, Room
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph, Tone
 from bot.domain.page import CALL_ALIVE, CallMade, CallState
 from bot.domain.text import Text, join, same
@@ -67,7 +67,7 @@ def hand_card(room: str, incident: Incident, call: CallMade) -> Message:
 
 def taken_by(incident: Incident) -> Text | None:
     """Who has it, or that it is over; None while people are to be called."""
-    if incident.state is not IncidentState.OPEN:
+    if not incident.is_open:
         return Text("已解决", "resolved")
     if incident.acked_at is not None:
         return Text(f"{incident.acked_by} 已接手", f"{incident.acked_by} has it")

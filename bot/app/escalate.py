@@ -10,7 +10,6 @@ from bot.app.page import page
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
 from bot.domain.errors import UserError
-from bot.domain.incident import IncidentState
 from bot.domain.text import Text
 
 
@@ -20,7 +19,7 @@ async def escalate(call: Call, tx: Tx) -> Then | None:
     wanted = args.pop(0) if args and args[0].upper().startswith("INC-") else ""
     named = replace(call, command=replace(call.command, args=(wanted,) if wanted else ()))
     incident = await named_incident(named, tx)
-    if incident is None or incident.state is not IncidentState.OPEN:
+    if incident is None or not incident.is_open:
         raise UserError(
             "no_incident",
             Text(

@@ -96,6 +96,13 @@ async def resolve(call: Call, tx: Tx) -> Then | None:
     return None
 
 
+STATE_WORDS: Mapping[IncidentState, Text] = {
+    IncidentState.DECLARED: Text("已登记", "declared"),
+    IncidentState.INVESTIGATING: Text("处理中", "investigating"),
+    IncidentState.MITIGATED: Text("已缓解", "mitigated"),
+    IncidentState.RESOLVED: Text("已解决", "resolved"),
+    IncidentState.CLOSED: Text("已关闭", "closed"),
+}
 Action = Callable[[Call, Tx], Awaitable[Then | None]]
 ACTIONS: Mapping[str, Action] = {"declare": declare, "status": status, "resolve": resolve}
 
@@ -105,7 +112,7 @@ async def current_incident(call: Call, tx: Tx) -> Incident | None:
     if call.room.incident is None:
         return None
     found = await tx.incidents.get(call.room.incident)
-    return found if found is not None and found.state is IncidentState.OPEN else None
+    return found if found is not None and found.is_open else None
 
 
 async def need_incident(call: Call, tx: Tx) -> Incident:
@@ -133,7 +140,7 @@ async def open_here(call: Call, tx: Tx, title: str = "", *, severity: str = "sev
             id="",
             title=title or {"zh": "未命名故障", "en": "untitled incident"}[call.room.lang],
             severity=severity,
-            state=IncidentState.OPEN,
+            state=IncidentState.DECLARED,
             room=call.room.key,
             origin_room=call.room.key,
             opened_at=call.at,
@@ -144,7 +151,7 @@ async def open_here(call: Call, tx: Tx, title: str = "", *, severity: str = "sev
     await tx.rooms.save(call.room)
     attached = await tx.runs.attach(room=call.room.key, incident=opened.id, since=call.at - LOOK_BACK)
     text = Text(f"登记故障 {opened.id}：{opened.title}", f"declared {opened.id}: {opened.title}")
-    await call.record(tx, EntryKind.INCIDENT, text, state="open", severity=severity, runs=attached)
+    await call.record(tx, EntryKind.INCIDENT, text, state="declared", severity=severity, runs=attached)
     parts.wake()
     return opened
 
@@ -159,10 +166,7 @@ def summary(call: Call, current: Incident) -> tuple[Block, ...]:
         if current.acked_by
         else Text("还没有人接手", "nobody has acknowledged yet")
     )
-    state = {
-        IncidentState.OPEN: Text("进行中", "open"),
-        IncidentState.RESOLVED: Text("已解决", "resolved"),
-    }[current.state]
+    state = STATE_WORDS[current.state]
     facts = (
         Text(f"级别 {current.severity}，{state.zh}", f"severity {current.severity}, {state.en}"),
         Text(f"始于 {since:%H:%M} {zone}（已 {lasted.zh}）", f"since {since:%H:%M} {zone} ({lasted.en})"),
@@ -170,7 +174,7 @@ def summary(call: Call, current: Incident) -> tuple[Block, ...]:
         acked,
     )
     buttons = []
-    if current.state is IncidentState.OPEN:
+    if current.is_open:
         if not current.acked_by:
             buttons.append(Button(label=Text("我来处理", "I have it"), command="/ack", primary=True))
             buttons.append(Button(label=Text("呼叫值班", "Page on-call"), command="/page"))
@@ -178,7 +182,7 @@ def summary(call: Call, current: Incident) -> tuple[Block, ...]:
     blocks: tuple[Block, ...] = (
         Header(
             text=Text(f"{current.id} {current.title}", f"{current.id} {current.title}"),
-            tone="bad" if current.state is IncidentState.OPEN else "good",
+            tone="bad" if current.is_open else "good",
         ),
         Bullets(items=facts),
     )

@@ -22,7 +22,7 @@ from bot.app.who import next_words
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
 from bot.domain.escalation import Phase, Way
-from bot.domain.incident import EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header
 from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, CallMade, CallState, CallStatus, Person
 from bot.domain.text import Text
@@ -129,7 +129,7 @@ async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStat
             tx, EntryKind.CALL, line, at=now, actor=pager, room=incident.room, incident=incident.id, data=facts
         )
         call = await _moved(tx, call, CallState(status.value))
-        if incident.state is IncidentState.OPEN and digits in (DIGIT_ACK, DIGIT_ESCALATE):
+        if incident.is_open and digits in (DIGIT_ACK, DIGIT_ESCALATE):
             await _pressed(parts, tx, incident, call, digits)
         else:
             await show_call(parts, tx, incident, call)

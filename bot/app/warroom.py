@@ -9,7 +9,7 @@ from bot.app.parts import Call, Then, say
 from bot.app.ports import Tx
 from bot.domain.command import unknown
 from bot.domain.errors import SendFailed, UserError
-from bot.domain.incident import EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header, Message, Paragraph
 from bot.domain.text import Text
 
@@ -94,7 +94,7 @@ async def _bind(call: Call, tx: Tx) -> None:
     if not wanted and len(open_ones) == 1:
         wanted = open_ones[0].id
     incident = await tx.incidents.get(wanted) if wanted else None
-    if incident is None or incident.state is not IncidentState.OPEN:
+    if incident is None or not incident.is_open:
         known = [i.id for i in open_ones]
         hint = Text(f"进行中：{'、'.join(known) or '无'}", f"open: {', '.join(known) or 'none'}")
         raise unknown(Text("进行中的故障", "open incident"), wanted or "-", known, hint)
