@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bot.app.ack import named_incident
 from bot.app.escalation import begin_escalation, escalate_now, named_policy
+from bot.app.incident_moves import called_again
 from bot.app.page import page
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
@@ -27,6 +28,7 @@ async def escalate(call: Call, tx: Tx) -> Then | None:
                 "no incident is open in this room; /page opens one and calls whoever is on call",
             ),
         )
+    incident = await called_again(call.parts, tx, incident, by=call.command.user)
     call.room = replace(call.room, incident=incident.id)
     policy = named_policy(call.parts, args[0]) if args else None
     if policy is not None:

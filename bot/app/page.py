@@ -14,10 +14,12 @@ from bot.app.escalation import (
     tell,
 )
 from bot.app.escalation_words import STATES
-from bot.app.incident import current_incident, open_here
+from bot.app.incident import open_here
+from bot.app.incident_moves import called_again
 from bot.app.outgoing import page_row
 from bot.app.parts import Call, Parts, Then, record
 from bot.app.ports import Tx
+from bot.app.which_incident import current_incident
 from bot.app.who import next_words
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
@@ -52,7 +54,8 @@ async def page(call: Call, tx: Tx) -> Then | None:
                 "no phone provider is configured; add [[pagers]] to warroom.toml",
             ),
         )
-    incident = await current_incident(call, tx) or await open_here(call, tx)
+    # Whom to call is what was typed: the policy of the severity is not begun beside it.
+    incident = await current_incident(call, tx) or await open_here(call, tx, escalate=False)
     if isinstance(who, Person):
         await page_by_hand(parts, tx, incident, who, by=call.command.user)
     else:
@@ -73,6 +76,7 @@ async def _page_policy(call: Call, tx: Tx, incident: Incident, name: str) -> Non
             ),
         )
         return
+    incident = await called_again(parts, tx, incident, by=call.command.user)
     begun = await begin_escalation(parts, tx, incident, policy=name, actor=call.command.user)
     if begun is None:
         hint = Text("/page 名字 呼叫一个人", "/page NAME calls somebody")
