@@ -53,6 +53,7 @@ from bot.app.poll_calls import EVERY_S as POLL_EVERY_S
 from bot.app.poll_calls import CallPoller
 from bot.app.ports import HangsUp, Store, Tells
 from bot.app.redact import RedactingFilter, Redactor
+from bot.app.reminders import Reminders
 from bot.app.resources import data_folder
 from bot.app.service import Service
 from bot.app.which_page import key_of
@@ -138,6 +139,7 @@ class Bot:
             lang=config.lang,
             timezone=config.timezone,
             public_url=config.url,
+            meeting_url=config.meeting_url,
             ack_link=links.make,
             calendar_link=feeds.link,
             hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
@@ -263,6 +265,7 @@ class Bot:
         self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
         self._ticker.every(1.0, self.degraded.wake)
         self._ticker.every(EVERY_S, Auditor(self.parts).wake)
+        self._ticker.every(EVERY_S, Reminders(self.parts).wake)
         rules = self.config.patrol
         if rules.every:
             # Several times in each interval.

@@ -33,6 +33,8 @@ async def _draw_step(parts: Parts, tx: Tx, incident: Incident, state: Escalation
     current = state if state is not None and state.step == step and state.phase is Phase.PAGING else None
     following = await next_words(parts, tx, incident, current) if current and not taken_by(incident) else None
     blocks = _step_blocks(incident, step, calls, following)
+    if following and (meeting := parts.meeting(incident.id)):
+        blocks = (*blocks, Paragraph(text=same(meeting), label=Text("语音会议", "Meeting")))
     places = [incident.room, incident.origin_room]
     for call in calls:
         places += await _direct(parts, tx, incident, call)
@@ -55,7 +57,7 @@ async def _draw_call(parts: Parts, tx: Tx, incident: Incident, call: CallMade) -
 
 
 async def show_all(parts: Parts, tx: Tx, incident: Incident) -> None:
-    """Draw the summary and every card of calls under the present or the last epoch anew: somebody has it, or it is over."""
+    """Draw the summary and the cards of calls under the present or the last epoch: somebody has it, or it is over."""
     calls = [c for c in await tx.calls.list(incident.id) if c.epoch >= incident.epoch - 1]
     state = await tx.escalations.get(incident.id)
     for call in [c for c in calls if c.step == BY_HAND][-MOST_CARDS:]:

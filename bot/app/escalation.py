@@ -294,6 +294,7 @@ def page_of(parts: Parts, incident: Incident, person: Person, *, step: int, atte
         epoch=incident.epoch,
         callback_url=parts.callback_url,
         ack_url=parts.ack_link(key),
+        meeting_url=parts.meeting(incident.id),
     )
 
 

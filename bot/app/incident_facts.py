@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from bot.app import incident_words as said
 from bot.app import timers, words
@@ -140,7 +141,7 @@ def listed(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(filter(None, names)))[:MOST_NAMES]
 
 
-async def save(call: Call, tx: Tx, then: Incident, text: Text, **data: object) -> None:
+async def save(call: Call, tx: Tx, then: Incident, text: Text, **data: Any) -> None:
     """Write the incident, its line on the timeline and its summary."""
     await tx.incidents.save(then)
     await call.record(tx, EntryKind.INCIDENT, text, incident=then.id, **data)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from bot.app import incident_words as said
 from bot.app import timers, words
@@ -75,7 +76,7 @@ async def mitigate(call: Call, tx: Tx, typed: list[str]) -> Then | None:
     """It does not hurt any more: calls stop, the watch and the reminders go on."""
     current = await need_incident(call, tx, take_id(typed))
     then = replace(moved(current, Move.MITIGATE), commander_due_at=None)
-    await _save(call, tx, then, Move.MITIGATE, **await stop_escalation(call.parts, tx, then))
+    await _save(call, tx, then, Move.MITIGATE, None, **await stop_escalation(call.parts, tx, then))
     await tell(call.parts, tx, then, Header(text=_words(then, Move.MITIGATE), tone="good"))
     await show_all(call.parts, tx, then)
     return None
@@ -160,7 +161,7 @@ async def _take_rooms(call: Call, tx: Tx, incident: Incident) -> None:
         )
 
 
-async def _save(call: Call, tx: Tx, then: Incident, move: Move, text: Text | None = None, **data: object) -> None:
+async def _save(call: Call, tx: Tx, then: Incident, move: Move, text: Text | None = None, **data: Any) -> None:
     """Write the incident and its line on the timeline."""
     await tx.incidents.save(then)
     facts = {"state": then.state.value, **data}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from bot.app import incident_words as said
 from bot.app import timers
@@ -28,9 +29,11 @@ async def role(call: Call, tx: Tx, typed: list[str]) -> Then | None:
     current = await need_incident(call, tx, take_id(typed))
     word = typed[0].lower() if typed else ""
     if word == HANDOVER:
-        return await _hand_over(call, tx, current, typed[1:])
+        await _hand_over(call, tx, current, typed[1:])
+        return None
     if word == RELEASE:
-        return await _release(call, tx, current, typed[1:])
+        await _release(call, tx, current, typed[1:])
+        return None
     chosen = _role(word)
     who = _person(call, typed[1] if len(typed) > 1 else "me")
     if who in current.roles.get(chosen, ()):
@@ -58,10 +61,9 @@ async def _hand_over(call: Call, tx: Tx, current: Incident, typed: list[str]) ->
     if not mine:
         raise _holds_nothing(current, me)
     who = _person(call, typed[0])
-    held = {
-        r: tuple(dict.fromkeys(who if name == me else name for name in names)) for r, names in current.roles.items()
-    }
-    roles = {r: held[r] if r in mine else names for r, names in current.roles.items()}
+    roles = dict(current.roles)
+    for r in mine:
+        roles[r] = tuple(dict.fromkeys(who if name == me else name for name in roles[r]))
     what = join([said.ROLES[r] for r in mine])
     text = Text(f"{me} 把{what.zh}交给 {who}", f"{me} handed {what.en} over to {who}")
     await _keep(call, tx, current, roles, text, role=[r.value for r in mine], who=who)
@@ -80,7 +82,7 @@ async def _release(call: Call, tx: Tx, current: Incident, typed: list[str]) -> N
     await _keep(call, tx, current, left, text, role=[r.value for r in mine], released=me)
 
 
-async def _keep(call: Call, tx: Tx, current: Incident, roles: Held, text: Text, **data: object) -> None:
+async def _keep(call: Call, tx: Tx, current: Incident, roles: Held, text: Text, **data: Any) -> None:
     held = {r: names for r, names in roles.items() if names}
     then = replace(current, roles=held)
     if then.commander != current.commander:

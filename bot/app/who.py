@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -35,8 +36,8 @@ async def who_of(parts: Parts, tx: Tx, incident: Incident) -> WhoIs:
     """Who is behind a target, for this incident, by the schedules and overrides as they stand."""
     overrides = await tx.overrides.ending_after(await tx.now())
     # Whoever has it commands until somebody says otherwise.
-    roles = {Role.COMMANDER: (incident.acked_by,)} if incident.acked_by else {}
-    roles |= incident.roles
+    roles: dict[str, Sequence[str]] = {Role.COMMANDER: (incident.acked_by,)} if incident.acked_by else {}
+    roles.update(incident.roles)
 
     def who(target: Target, at: datetime) -> tuple[Person, ...]:
         return parts.directory.people_of(target, at=at, overrides=overrides, roles=roles)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, case, func, select
+from sqlalchemy import RowMapping, case, func, or_, select
 
 from bot.adapters.store.session import Session
 from bot.adapters.store.tables import counters, incidents, rooms
@@ -62,6 +62,19 @@ class SqlIncidents:
             statement = statement.where(incidents.c.state.in_(sorted(OPEN)))
         rows = (await self._session.connection.execute(statement)).mappings()
         return [_incident(row) for row in rows]
+
+    async def claim_reminder(self) -> Incident | None:
+        """An open one that asks for something now, locked; rows others have are passed over."""
+        now, c = await self._session.now(), incidents.c
+        statement = (
+            select(incidents)
+            .where(c.state.in_(sorted(OPEN)), or_(c.update_due_at <= now, c.commander_due_at <= now))
+            .order_by(c.opened_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        row = (await self._session.connection.execute(statement)).mappings().one_or_none()
+        return _incident(row) if row else None
 
     def _clean(self, incident: Incident) -> Incident:
         clean, impact, update = self._session.redactor.text, incident.impact, incident.update
