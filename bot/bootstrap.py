@@ -22,6 +22,8 @@ from starlette.routing import Route
 
 from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
+from bot.adapters.alerts import intake as alert_hooks
+from bot.adapters.alerts.formats import Reading
 from bot.adapters.config import Config
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
@@ -38,8 +40,9 @@ from bot.adapters.store.alone import Alone
 from bot.adapters.store.bell import Bell
 from bot.adapters.store.engine import sqlite_file
 from bot.adapters.web import Links, make_app
-from bot.app import changes
+from bot.app import alerts, changes
 from bot.app.admit import Gate
+from bot.app.alert_sources import AlertSource
 from bot.app.audit import EVERY_S, Auditor
 from bot.app.degraded import Degraded
 from bot.app.deliver import Deliverer
@@ -53,9 +56,11 @@ from bot.app.poll_calls import EVERY_S as POLL_EVERY_S
 from bot.app.poll_calls import CallPoller
 from bot.app.ports import HangsUp, Store, Tells
 from bot.app.redact import RedactingFilter, Redactor
+from bot.app.reminders import Reminders
 from bot.app.resources import data_folder
 from bot.app.service import Service
 from bot.app.which_page import key_of
+from bot.domain.alert import Alert
 from bot.domain.change import Posted
 from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
@@ -139,6 +144,7 @@ class Bot:
             lang=config.lang,
             timezone=config.timezone,
             public_url=config.url,
+            meeting_url=config.meeting_url,
             ack_link=links.make,
             calendar_link=feeds.link,
             hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
@@ -271,6 +277,7 @@ class Bot:
         self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
         self._ticker.every(1.0, self.degraded.wake)
         self._ticker.every(EVERY_S, Auditor(self.parts).wake)
+        self._ticker.every(EVERY_S, Reminders(self.parts).wake)
         rules = self.config.patrol
         if rules.every:
             # Several times in each interval.

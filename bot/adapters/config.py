@@ -22,7 +22,7 @@ from bot.domain.webhooks import key_of
 from bot.wire.nats import PREFIX, NatsLogin, Server, server
 
 SECTIONS: Mapping[str, tuple[str, ...]] = {
-    "server": ("listen", "public_url", "language", "timezone", "heartbeat_url", "heartbeat_every"),
+    "server": ("listen", "public_url", "language", "timezone", "heartbeat_url", "heartbeat_every", "meeting_url"),
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
     "paths": ("playbooks", "spool", "oncall"),
@@ -112,6 +112,8 @@ class Config:
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
     alerts: tuple[AlertSource, ...] = ()
+    meeting_url: str = ""
+    """The team's voice call; "{incident}" in it stands for the id."""
     heartbeat_url: str = field(default="", repr=False)
     heartbeat_s: float = 60.0
     lease_s: float = 10.0
@@ -182,6 +184,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[
         alerts=tuple(
             read_source(row, lambda name: _hook_secrets("alerts", name, environ)) for row in table.get("alerts", [])
         ),
+        meeting_url=_meeting(value("server", "meeting_url")),
         heartbeat_url=_heartbeat(value("server", "heartbeat_url")),
         heartbeat_s=_seconds(
             value("server", "heartbeat_every", "60s").removesuffix("s"), "server.heartbeat_every", least=1, most=3600
@@ -248,6 +251,12 @@ def _timeout(row: Mapping[str, Any], name: str) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float)) or not 0 < given <= 60:
         raise ConfigError(f"[[pagers]] {name}: timeout_s is {given!r}; it must be a number of seconds up to 60")
     return float(given)
+
+
+def _meeting(word: str) -> str:
+    if word and not word.startswith(("https://", "http://")):
+        raise ConfigError(f'server.meeting_url is {word!r}; it must read "https://meet.example/{{incident}}"')
+    return word
 
 
 def _heartbeat(word: str) -> str:

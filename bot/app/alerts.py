@@ -15,11 +15,12 @@ from typing import Any
 
 from bot.app.alert_sources import AlertSource
 from bot.app.first_look import first_look
+from bot.app.grading import call_people, regrade
 from bot.app.opening import open_incident
 from bot.app.parts import Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.app.rooms import open_in, room_of
-from bot.app.severity import set_severity
+from bot.app.summary import show_summary
 from bot.domain.alert import Alert, AlertStatus, KeptAlert, join, worse
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind, Incident, Room
@@ -88,18 +89,21 @@ async def _keep(parts: Parts, source: AlertSource, alerts: Sequence[Alert]) -> b
 
 async def take(parts: Parts, source: AlertSource, alerts: Sequence[Alert]) -> Taken:
     """Take in one delivery of a source. Raises StoreUnavailable; then nothing of it was taken."""
-    taken, later = Taken(), list[Then]()
+    taken = Taken()
+    later: list[Then] = []
     async with parts.store.begin() as tx:
         await tx.alerts.lock(source.name)
         plan = await _plan(parts, tx, source, _latest(alerts), taken)
-        for incident in [i for i in (await _opened(parts, tx, source, news) for news in plan.fresh) if i]:
+        for news in plan.fresh:
+            incident = await _opened(parts, tx, source, news)
             taken.opened.append(incident.id)
-            later.append(first_look(parts, incident))
+            then = await first_look(parts, tx, incident, by=source.name)
+            later += [then] if then is not None else []
         for ident in sorted(plan.joined):
-            incident = await tx.incidents.get(ident)
-            if incident is not None:
+            known = await tx.incidents.get(ident)
+            if known is not None:
                 taken.joined.append(ident)
-                await _tell(parts, tx, incident, plan.joined[ident])
+                await _tell(parts, tx, known, plan.joined[ident])
     parts.wake()
     for then in later:
         await then()
@@ -153,7 +157,7 @@ async def _plan(parts: Parts, tx: Tx, source: AlertSource, alerts: Sequence[Aler
     return plan
 
 
-async def _opened(parts: Parts, tx: Tx, source: AlertSource, news: _Fresh) -> Incident | None:
+async def _opened(parts: Parts, tx: Tx, source: AlertSource, news: _Fresh) -> Incident:
     first = news.alerts[0]
     room = await _free_room(parts, tx, source, first)
     severity = first.severity
@@ -189,7 +193,7 @@ async def _free_room(parts: Parts, tx: Tx, source: AlertSource, alert: Alert) ->
 
 
 async def _tell(parts: Parts, tx: Tx, incident: Incident, news: Sequence[KeptAlert]) -> None:
-    """Keep the alerts of an incident that is locked, raise its severity if need be, record what is new, draw the card."""
+    """Keep alerts of an incident that is locked; record what is new, raise its severity if need be, draw the card."""
     before = {k.alert.key: k.alert.status for k in await tx.alerts.of(incident.id)}
     for kept in news:
         await tx.alerts.put(kept)
@@ -206,9 +210,21 @@ async def _tell(parts: Parts, tx: Tx, incident: Incident, news: Sequence[KeptAle
         if alert.status is AlertStatus.FIRING:
             gravest = worse(gravest, alert.severity)
     if gravest != incident.severity:
-        incident = await set_severity(parts, tx, incident, gravest, by=changed[0].source)
+        await _raise(parts, tx, incident, gravest, by=changed[0].source)
     message = Message(key=f"alerts-{incident.id}", room=incident.room, blocks=card(await tx.alerts.of(incident.id)))
     await say(parts, tx, message, incident=incident.id)
+
+
+async def _raise(parts: Parts, tx: Tx, incident: Incident, severity: str, *, by: str) -> None:
+    then = await regrade(parts, tx, incident, severity)
+    await tx.incidents.save(then)
+    was = incident.severity
+    text = Text(f"{then.id} 级别 {was} → {severity}（告警）", f"{then.id} severity {was} is now {severity} (an alert)")
+    data = {"severity": severity, "was": was}
+    at = parts.clock.now()
+    await record(tx, EntryKind.INCIDENT, text, at=at, actor=by, room=then.room, incident=then.id, data=data)
+    await call_people(parts, tx, then, was=was, by=by)
+    await show_summary(parts, tx, then)
 
 
 async def _record(tx: Tx, incident: Incident, alerts: Sequence[Alert], status: AlertStatus, *, at: datetime) -> None:
@@ -237,15 +253,18 @@ def card(kept: Sequence[KeptAlert]) -> tuple[Block, ...]:
     firing = [k for k in kept if k.alert.status is AlertStatus.FIRING]
     over = len(kept) - len(firing)
     if not firing:
-        head = Header(text=Text(f"{over} 条告警全部恢复", f"all {over} alerts are over"), tone="good")
+        head = Header(
+            text=Text(f"{over} 条告警全部恢复", f"all {over} alerts are over" if over > 1 else "the alert is over"),
+            tone="good",
+        )
         button = Button(label=Text("解决", "Resolve"), command="/incident resolve", primary=True)
         return (head, Paragraph(text=Text("故障还没有结束", "the incident is still open")), Buttons(buttons=(button,)))
-    text = Text(f"{len(firing)} 条告警在触发", f"{len(firing)} alerts firing")
+    text = Text(f"{len(firing)} 条告警在触发", f"{len(firing)} alert{'s' * (len(firing) > 1)} firing")
     text += Text(f"，{over} 条已恢复", f", {over} over") if over else Text("", "")
     graded = sorted(firing, key=lambda k: k.alert.severity)
-    items = [same(f"{k.alert.severity} {k.alert.title}{f' {k.alert.url}' if k.alert.url else ''}") for k in graded[:SHOWN]]
+    items = [
+        same(f"{k.alert.severity} {k.alert.title}{f' {k.alert.url}' if k.alert.url else ''}") for k in graded[:SHOWN]
+    ]
     if len(firing) > SHOWN:
         items.append(Text(f"另有 {len(firing) - SHOWN} 条", f"{len(firing) - SHOWN} more"))
     return (Header(text=text, tone="bad"), Bullets(items=tuple(items)))
-
-

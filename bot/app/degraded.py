@@ -206,7 +206,7 @@ def _incident(row: Mapping[str, Any], now: datetime) -> Incident:
         id=spooled_id(row["alert"]),
         title=row["title"],
         severity=row["severity"],
-        state=IncidentState.OPEN,
+        state=IncidentState.DECLARED,
         room="",
         origin_room="",
         opened_at=now,

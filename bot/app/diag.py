@@ -15,6 +15,7 @@ from bot.app.gather import DEADLINE_S, LATE_S, Gathering
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
+from bot.app.summary import show_summary
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
@@ -226,9 +227,12 @@ async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: 
         # The room may have got an incident while the probes ran.
         current = await tx.rooms.get(room.key) or room
         run = replace(run, incident=run.incident or current.incident, finished_at=parts.clock.now())
+        incident = await tx.incidents.get(run.incident) if run.incident else None
         await _record_probes(tx, run, investigation, at=parts.clock.now())
         await _record_verdict(tx, run, investigation, at=parts.clock.now())
         await _show(parts, tx, run, investigation, current, took_s=took_s)
+        if incident is not None:
+            await show_summary(parts, tx, incident)
     parts.wake()
     return run
 

@@ -237,6 +237,13 @@ class Incidents(Protocol):
         """Newest first."""
         ...
 
+    async def claim_reminder(self) -> Incident | None:
+        """An open one whose `update_due_at` or `commander_due_at` is past by the database's clock, locked.
+
+        None when none is due, or others have all that are. Whoever claims it sets the next time, or takes it away.
+        """
+        ...
+
 
 class Rooms(Protocol):
     """Rooms people talk in."""

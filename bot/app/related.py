@@ -12,10 +12,12 @@ from bot.app import diag as single
 from bot.app.cards import buttons, headline, ranking, todo, tone, why
 from bot.app.document import culprit_of, document
 from bot.app.gather import REDRAW_S, Gathering
+from bot.app.incident_moves import investigating
 from bot.app.matrix import matrix
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
+from bot.app.summary import show_summary
 from bot.diagnosis.hypothesis import HEALTHY
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
@@ -35,6 +37,7 @@ ALL = "all"
 async def diag(call: Call, tx: Tx) -> Then | None:
     """One playbook, or the group that is named."""
     playbooks = named(call.parts, call.args[0] if call.args else "")
+    await investigating(call.parts, tx, call.room.incident, by=call.command.user, room=call.room.key)
     if not playbooks:
         return await single.diag(call, tx)
     agents = single.select(call.parts, dict(call.command.options))
@@ -147,6 +150,7 @@ async def _conclude(parts: Parts, run: Run, group: Group, room: Room, *, took_s:
     async with parts.store.begin() as tx:
         current = await tx.rooms.get(room.key) or room
         run = replace(run, incident=run.incident or current.incident, finished_at=now)
+        incident = await tx.incidents.get(run.incident) if run.incident else None
         await tx.runs.save(replace(run, document=_document(run, group, took_s=took_s, room=current)))
         each = {r.playbook.name: list(r.verdict().ids) for r in group.runs}
         lead = group.lead()
@@ -154,6 +158,8 @@ async def _conclude(parts: Parts, run: Run, group: Group, room: Room, *, took_s:
         said = summary(group)
         await record(tx, EntryKind.VERDICT, said, at=now, room=run.room, incident=run.incident, run=run.id, data=data)
         await say(parts, tx, Message(key=run.id, room=run.room, blocks=card(group)), incident=run.incident)
+        if incident is not None:
+            await show_summary(parts, tx, incident)
     parts.wake()
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.app.incident import current_incident, open_here, summary
+from bot.app.incident import open_here
 from bot.app.parts import Call, Then, say
 from bot.app.ports import Tx
+from bot.app.summary import show_summary
+from bot.app.which_incident import current_incident
 from bot.domain.command import unknown
 from bot.domain.errors import SendFailed, UserError
-from bot.domain.incident import EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header, Message, Paragraph
 from bot.domain.text import Text
 
@@ -35,7 +37,8 @@ async def warroom(call: Call, tx: Tx) -> Then | None:
             ),
         )
     if incident is None:
-        incident = await open_here(call, tx)
+        # The one who opens the room is awake; /page calls the others.
+        incident = await open_here(call, tx, escalate=False)
     return lambda: _create(call, incident)
 
 
@@ -59,11 +62,12 @@ async def _create(call: Call, incident: Incident) -> None:
         room = Room(key=key, title=title, lang=call.room.lang, incident=incident.id, lang_chosen=call.room.lang_chosen)
         await tx.rooms.save(room)
         current = await tx.incidents.get(incident.id) or incident
-        await tx.incidents.save(replace(current, room=key))
+        current = replace(current, room=key)
+        await tx.incidents.save(current)
         there = Call(parts=parts, command=call.command, room=room, at=call.at)
         text = Text(f"战情室已建：{title}", f"war room opened: {title}")
         await there.record(tx, EntryKind.INCIDENT, text, room=key)
-        await there.reply(tx, *summary(there, current), key=f"summary-{incident.id}")
+        await show_summary(parts, tx, current)
         await _bring_verdict(call, there, tx)
         await call.reply(
             tx,
@@ -94,13 +98,14 @@ async def _bind(call: Call, tx: Tx) -> None:
     if not wanted and len(open_ones) == 1:
         wanted = open_ones[0].id
     incident = await tx.incidents.get(wanted) if wanted else None
-    if incident is None or incident.state is not IncidentState.OPEN:
+    if incident is None or not incident.is_open:
         known = [i.id for i in open_ones]
         hint = Text(f"进行中：{'、'.join(known) or '无'}", f"open: {', '.join(known) or 'none'}")
         raise unknown(Text("进行中的故障", "open incident"), wanted or "-", known, hint)
     call.room = replace(call.room, incident=incident.id)
     await tx.rooms.save(call.room)
-    await tx.incidents.save(replace(incident, room=call.room.key))
+    incident = replace(incident, room=call.room.key)
+    await tx.incidents.save(incident)
     text = Text(f"这个房间现在是 {incident.id} 的战情室", f"this room is now the war room of {incident.id}")
     await call.record(tx, EntryKind.INCIDENT, text, room=call.room.key)
-    await call.reply(tx, *summary(call, incident), key=f"summary-{incident.id}-{call.room.key}")
+    await show_summary(call.parts, tx, incident)

@@ -69,7 +69,19 @@ incidents = Table(
     Column("acked_at", UtcTime),
     Column("acked_by", String),
     Column("epoch", Integer, nullable=False),
+    Column("playbook", String, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("environments", Text, nullable=False),
+    Column("impact", Text, nullable=False),
+    Column("update", Text),
+    Column("vendors", Text, nullable=False),
+    Column("merged_into", String),
+    Column("update_due_at", UtcTime),
+    Column("commander_due_at", UtcTime),
+    Column("snoozed", UtcTime),
     Index("incidents_by_state", "state", "opened_at"),
+    Index("incidents_update_due", "update_due_at"),
+    Index("incidents_commander_due", "commander_due_at"),
 )
 
 rooms = Table(
