@@ -251,10 +251,8 @@ async def test_a_vendor_is_a_party_with_people_a_ticket_and_a_clock(night: Night
     await night.types("/vendor tencent replied we're looking at it")
     assert "Vendor: tencent T-123: first reply after 12 min 0 s" in night.shows()
     said = [e.en for e in await night.timeline("INC-1") if e.kind is EntryKind.VENDOR]
-    assert said[1:] == [
-        "tencent ticket T-123",
-        "tencent replied (the first time, after 12 min 0 s): we're looking at it",
-    ]
+    replied = "tencent replied (the first time, after 12 min 0 s): we're looking at it"
+    assert said[1:] == ["tencent ticket T-123", replied]
 
 
 async def test_a_mitigated_incident_people_are_called_about_is_investigated_again(night: Night) -> None:

@@ -70,6 +70,7 @@ WORDS: dict[str, Text] = {
     "details": Text("展开", "details"),
     "severity": Text("级别", "Severity"),
     "state": Text("状态", "State"),
+    "open": Text("进行中", "open"),
     "declared": Text("已登记", "declared"),
     "investigating": Text("处理中", "investigating"),
     "mitigated": Text("已缓解", "mitigated"),
