@@ -63,7 +63,7 @@ async def declare(call: Call, tx: Tx, words: list[str]) -> Then | None:
         raise unknown(Text("剧本", "playbook"), playbook, call.parts.playbooks, hint)
     env = facts.listed(options.get("env", ""))
     opened = await open_here(call, tx, title, severity=severity or SEVERITY, env=env, playbook=playbook or None)
-    return await first_look(call.parts, tx, opened, by=call.command.user)
+    return await first_look(call.parts, tx, opened, by=call.command.user, invite=[call.command.user])
 
 
 def _edges(call: Call, words: list[str]) -> tuple[str, dict[str, str]]:

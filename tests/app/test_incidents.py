@@ -11,10 +11,11 @@ import pytest
 
 from bot.app.opening import matching, open_incident
 from bot.app.reminders import remind
-from bot.domain.directory import Directory
+from bot.domain.directory import Directory, Vendor
 from bot.domain.escalation import Policy, Step, Target, TargetKind, Way
-from bot.domain.incident import Incident, Room
+from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.page import Person
+from bot.domain.text import Text
 from bot.testing import FixedClock
 from tests.diagnosis import nights
 from tests.store.fixtures import database, store_url
@@ -24,7 +25,18 @@ __all__ = ["database", "store_url"]
 
 PEOPLE = {name: Person(name=name, phone="+86138", lang="en") for name in ("lin", "chen")}
 LIN = Step(after=timedelta(), who=(Target(kind=TargetKind.PERSON, name="lin"),), by=(Way.CHAT, Way.PHONE))
-DIRECTORY = Directory(people=PEOPLE, policies={"default": Policy(name="default", steps=(LIN,))})
+DIRECTORY = Directory(
+    people=PEOPLE,
+    policies={"default": Policy(name="default", steps=(LIN,))},
+    vendors={
+        "tencent": Vendor(
+            name="tencent",
+            title=Text("腾讯云", "Tencent Cloud"),
+            people=(Person(name="wei", phone="+8613900000000"),),
+            plan="enterprise, 15 min",
+        )
+    },
+)
 
 
 @pytest.fixture
@@ -199,6 +211,18 @@ async def test_the_playbook_runs_before_anybody_asks(night: Night) -> None:
     assert (await stands(night)).state.value == "declared"
 
 
+async def test_a_grave_incident_gets_its_room_with_the_people_who_are_called_and_the_verdict(night: Night) -> None:
+    night.rule = nights.vpc_dns_rate_limited
+    await night.types("/incident declare SMS is down sev1", user="chen")
+    ((room, title, members),) = night.chat.rooms
+    assert (title, members) == ("INC-1 SMS is down", ("chen", "lin"))
+    await night.until("most likely: DNS of blue is rate-limited", room)
+    assert "sev1 · declared" in night.shows(room)
+    assert await night.types("/ack", room=room) is None
+    assert "On it: lin since 23:00" in night.shows(room)
+    assert "On it: lin since 23:00" in night.shows()
+
+
 async def test_a_title_names_a_playbook_by_whole_words() -> None:
     assert matching(nights.PLAYBOOKS, "SMS: no codes") == "sms"
     assert matching(nights.PLAYBOOKS, "the smsc gateway") == ""
@@ -223,6 +247,24 @@ async def test_the_meeting_is_on_the_summary_and_in_every_page(night: Night) -> 
     (page,) = await night.rings(1)
     assert page.meeting_url == "https://meet.example/INC-1"
     assert "https://meet.example/INC-1" in night.shows()
+
+
+async def test_a_vendor_is_a_party_with_people_a_ticket_and_a_clock(night: Night, clock: FixedClock) -> None:
+    night.rule = nights.vpc_dns_rate_limited
+    await night.types("/incident declare SMS is down sev4")
+    await night.types("/vendor tencent")
+    shown = night.shows()
+    assert "wei +8613900000000" in shown
+    assert "support plan: enterprise, 15 min" in shown
+    assert "please help" in night.shows("console:vendor-tencent")
+    assert "tencent: asked 23:00, no reply" in shown
+    await night.types("/vendor tencent ticket T-123")
+    await clock.advance(12 * 60)
+    await night.types("/vendor tencent replied we're looking at it")
+    assert "Vendor: tencent T-123: first reply after 12 min 0 s" in night.shows()
+    said = [e.en for e in await night.timeline("INC-1") if e.kind is EntryKind.VENDOR]
+    replied = "tencent replied (the first time, after 12 min 0 s): we're looking at it"
+    assert said[1:] == ["tencent ticket T-123", replied]
 
 
 async def test_a_mitigated_incident_people_are_called_about_is_investigated_again(night: Night) -> None:

@@ -83,7 +83,7 @@ async def test_runs_before_the_incident_belong_to_it(tmp_path: Path) -> None:
     async with a_night(tmp_path) as night:
         night.rule = nights.permission_revoked
         await night.types("/diag sms")
-        await night.types("/incident declare")
+        await night.types("/incident declare sev3")
         entries = await night.timeline("INC-1")
         assert [e.kind for e in entries if e.kind not in (EntryKind.ESCALATION, EntryKind.PAGE)] == [
             EntryKind.COMMAND,
