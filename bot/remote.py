@@ -25,7 +25,7 @@ from bot.domain.text import Text, lang_of, percent
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 ASKING_AFTER_S = 0.7
-TITLES = {"last_seen": "last answer"}
+TITLES = {"last_seen": "last answer", "update_due_at": "update due"}
 """Columns that read otherwise than the API's fields."""
 
 
@@ -215,7 +215,11 @@ def agents(*, server: str, as_json: bool) -> int:
 def incidents(*, server: str, as_json: bool) -> int:
     """`warroom incidents`."""
     rows = Remote(server).get("/api/v1/incidents")
-    _table(rows, ("id", "state", "severity", "opened_at", "acked_by", "title"), as_json=as_json)
+    _table(
+        rows,
+        ("id", "state", "severity", "opened_at", "acked_by", "commander", "update_due_at", "title"),
+        as_json=as_json,
+    )
     return DONE
 
 

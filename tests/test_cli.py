@@ -53,7 +53,7 @@ def test_commands_print_what_the_bot_says(bot: Serving) -> None:
     assert done.returncode == 0
     assert "INC-1 SMS is down" in done.stdout
     (row,) = bot.json("incidents")
-    assert (row["id"], row["state"], row["opened_by"]) == ("INC-1", "open", "lin")
+    assert (row["id"], row["state"], row["opened_by"]) == ("INC-1", "declared", "lin")
     entries = bot.json("timeline", "INC-1")
     assert [e["kind"] for e in entries][-2:] == ["command", "incident"]
     assert "declared INC-1" in bot.run("timeline", "INC-1").stdout

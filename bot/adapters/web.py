@@ -25,7 +25,7 @@ from bot.app.ports import Given, Listens
 from bot.app.service import MAIN_ROOM, Service
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import Entry, Incident
+from bot.domain.incident import Entry, Incident, StatusUpdate, VendorCase
 from bot.domain.page import DIGIT_ACK, Callback, CallStatus
 from bot.domain.text import Lang, lang_of
 from bot.domain.webhooks import BadSignature
@@ -390,6 +390,34 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "acked_by": incident.acked_by,
         "acked_at": incident.acked_at.isoformat() if incident.acked_at else None,
         "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
+        "playbook": incident.playbook,
+        "roles": {role: list(names) for role, names in incident.roles.items()},
+        "commander": incident.commander,
+        "environments": list(incident.environments),
+        "impact": {
+            "text": incident.impact.text,
+            "customers": list(incident.impact.customers),
+            "amount": incident.impact.amount,
+        },
+        "update": _told(incident.update) if incident.update else None,
+        "vendors": [_case(case) for case in incident.vendors],
+        "merged_into": incident.merged_into,
+        "update_due_at": incident.update_due_at.isoformat() if incident.update_due_at else None,
+    }
+
+
+def _told(update: StatusUpdate) -> dict[str, str]:
+    return {"text": update.text, "by": update.by, "at": update.at.isoformat()}
+
+
+def _case(case: VendorCase) -> dict[str, Any]:
+    """`first_response_s` is null until the company has answered."""
+    took = (case.replied_at - case.asked_at).total_seconds() if case.replied_at else None
+    return {
+        "name": case.name,
+        "ticket": case.ticket,
+        "asked_at": case.asked_at.isoformat(),
+        "first_response_s": took,
     }
 
 

@@ -11,7 +11,7 @@ from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
-from bot.domain.incident import EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header, Message
 from bot.domain.text import Text
 
@@ -19,7 +19,7 @@ from bot.domain.text import Text
 async def ack(call: Call, tx: Tx) -> Then | None:
     """Acknowledge the incident named, or the room's; a second person joins the first."""
     incident = await named_incident(call, tx)
-    if incident is None or incident.state is not IncidentState.OPEN:
+    if incident is None or not incident.is_open:
         raise UserError(
             "no_incident",
             Text(
@@ -58,7 +58,7 @@ async def acknowledge(
         await _join(parts, tx, incident, by=by, room=room)
         return False
     now = parts.clock.now()
-    taken = replace(incident, acked_at=now, acked_by=by, epoch=incident.epoch + 1)
+    taken = replace(incident.looked_at(), acked_at=now, acked_by=by, epoch=incident.epoch + 1)
     await tx.incidents.save(taken)
     state = await tx.escalations.get(incident.id)
     if state is not None:

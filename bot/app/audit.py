@@ -13,7 +13,7 @@ from bot.app.ports import Tx
 from bot.domain.errors import StoreUnavailable
 from bot.domain.escalating import hurried, restarted
 from bot.domain.escalation import LOUD, Escalation, Phase
-from bot.domain.incident import EntryKind, Incident, IncidentState
+from bot.domain.incident import EntryKind, Incident
 from bot.domain.message import Header
 from bot.domain.text import Text
 
@@ -92,7 +92,7 @@ async def _mend(parts: Parts, tx: Tx, incident: Incident) -> bool:
 
 async def _violation(parts: Parts, tx: Tx, incident: Incident, state: Escalation | None) -> Text | None:
     """What is wrong; None when nothing is."""
-    if incident.state is not IncidentState.OPEN or incident.acked_at is not None:
+    if not incident.escalates or incident.acked_at is not None:
         return None
     if state is None:
         return Text("的呼叫记录不见了", "its escalation is gone")

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bot.app import escalation_words as said
+from bot.app.incident_words import STATES
 from bot.app.parts import Parts, say
 from bot.app.ports import Direct, Tx
+from bot.app.summary import show_summary
 from bot.app.who import next_words
 from bot.domain.escalation import Escalation, Phase, Way
-from bot.domain.incident import Incident, IncidentState, Room
+from bot.domain.incident import Incident, Room
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph, Tone
 from bot.domain.page import CALL_ALIVE, CallMade, CallState
 from bot.domain.text import Text, join, same
@@ -23,11 +25,18 @@ BY_HAND = 0
 
 
 async def show_step(parts: Parts, tx: Tx, incident: Incident, state: Escalation | None, step: int) -> None:
-    """Draw the card of a step in the incident's rooms, and to those who are reached directly."""
+    """Draw the card of a step in the incident's rooms, and to those who are reached directly; and the summary."""
+    await _draw_step(parts, tx, incident, state, step)
+    await show_summary(parts, tx, incident)
+
+
+async def _draw_step(parts: Parts, tx: Tx, incident: Incident, state: Escalation | None, step: int) -> None:
     calls = await tx.calls.list(incident.id, step=step)
     current = state if state is not None and state.step == step and state.phase is Phase.PAGING else None
     following = await next_words(parts, tx, incident, current) if current and not taken_by(incident) else None
     blocks = _step_blocks(incident, step, calls, following)
+    if following and (meeting := parts.meeting(incident.id)):
+        blocks = (*blocks, Paragraph(text=same(meeting), label=Text("语音会议", "Meeting")))
     places = [incident.room, incident.origin_room]
     for call in calls:
         places += await _direct(parts, tx, incident, call)
@@ -36,22 +45,28 @@ async def show_step(parts: Parts, tx: Tx, incident: Incident, state: Escalation 
 
 
 async def show_call(parts: Parts, tx: Tx, incident: Incident, call: CallMade) -> None:
-    """Draw the card this call stands on."""
+    """Draw the card this call stands on, and the summary."""
+    await _draw_call(parts, tx, incident, call)
+    await show_summary(parts, tx, incident)
+
+
+async def _draw_call(parts: Parts, tx: Tx, incident: Incident, call: CallMade) -> None:
     if call.step != BY_HAND:
-        await show_step(parts, tx, incident, await tx.escalations.get(incident.id), call.step)
+        await _draw_step(parts, tx, incident, await tx.escalations.get(incident.id), call.step)
         return
     for place in dict.fromkeys((incident.room, incident.origin_room)):
         await say(parts, tx, hand_card(place, incident, call), incident=incident.id)
 
 
 async def show_all(parts: Parts, tx: Tx, incident: Incident) -> None:
-    """Draw every card of calls under the present or the last epoch anew: somebody has it, or it is over."""
+    """Draw the summary and the cards of calls under the present or the last epoch: somebody has it, or it is over."""
     calls = [c for c in await tx.calls.list(incident.id) if c.epoch >= incident.epoch - 1]
     state = await tx.escalations.get(incident.id)
     for call in [c for c in calls if c.step == BY_HAND][-MOST_CARDS:]:
-        await show_call(parts, tx, incident, call)
+        await _draw_call(parts, tx, incident, call)
     for step in list(dict.fromkeys(c.step for c in calls if c.step != BY_HAND))[-MOST_CARDS:]:
-        await show_step(parts, tx, incident, state, step)
+        await _draw_step(parts, tx, incident, state, step)
+    await show_summary(parts, tx, incident)
 
 
 def hand_card(room: str, incident: Incident, call: CallMade) -> Message:
@@ -69,8 +84,8 @@ def hand_card(room: str, incident: Incident, call: CallMade) -> Message:
 
 def taken_by(incident: Incident) -> Text | None:
     """Who has it, or that it is over; None while people are to be called."""
-    if incident.state is not IncidentState.OPEN:
-        return Text("已解决", "resolved")
+    if not incident.is_open:
+        return STATES[incident.state]
     if incident.acked_at is not None:
         return Text(f"{incident.acked_by} 已接手", f"{incident.acked_by} has it")
     return None

@@ -15,10 +15,11 @@ from bot.app.gather import DEADLINE_S, LATE_S, Gathering
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
+from bot.app.summary import show_summary
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import EntryKind, Room, Run
+from bot.domain.incident import EntryKind, Incident, Room, Run
 from bot.domain.message import Button, Buttons, Header, Message, Paragraph
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
@@ -226,9 +227,13 @@ async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: 
         # The room may have got an incident while the probes ran.
         current = await tx.rooms.get(room.key) or room
         run = replace(run, incident=run.incident or current.incident, finished_at=parts.clock.now())
+        incident = await tx.incidents.get(run.incident) if run.incident else None
         await _record_probes(tx, run, investigation, at=parts.clock.now())
         await _record_verdict(tx, run, investigation, at=parts.clock.now())
         await _show(parts, tx, run, investigation, current, took_s=took_s)
+        if incident is not None:
+            await show_summary(parts, tx, incident)
+            await _show_in_war_room(parts, tx, run, investigation, incident, took_s=took_s)
     parts.wake()
     return run
 
@@ -247,6 +252,16 @@ async def _show(parts: Parts, tx: Tx, run: Run, investigation: Investigation, ro
     await tx.runs.save(replace(run, document=found))
     card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
     await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=run.incident)
+
+
+async def _show_in_war_room(
+    parts: Parts, tx: Tx, run: Run, investigation: Investigation, incident: Incident, *, took_s: float
+) -> None:
+    """A run that began before the war room was made is read there as well."""
+    if run.room == incident.room or run.room not in incident.rooms:
+        return
+    card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
+    await say(parts, tx, Message(key=f"{run.id}-war", room=incident.room, blocks=card), incident=incident.id)
 
 
 async def _conclude_unrecorded(

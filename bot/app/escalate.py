@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from bot.app.ack import named_incident
 from bot.app.escalation import begin_escalation, escalate_now, named_policy
+from bot.app.incident_moves import called_again
 from bot.app.page import page
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
 from bot.domain.errors import UserError
-from bot.domain.incident import IncidentState
 from bot.domain.text import Text
 
 
@@ -20,7 +20,7 @@ async def escalate(call: Call, tx: Tx) -> Then | None:
     wanted = args.pop(0) if args and args[0].upper().startswith("INC-") else ""
     named = replace(call, command=replace(call.command, args=(wanted,) if wanted else ()))
     incident = await named_incident(named, tx)
-    if incident is None or incident.state is not IncidentState.OPEN:
+    if incident is None or not incident.is_open:
         raise UserError(
             "no_incident",
             Text(
@@ -28,6 +28,7 @@ async def escalate(call: Call, tx: Tx) -> Then | None:
                 "no incident is open in this room; /page opens one and calls whoever is on call",
             ),
         )
+    incident = await called_again(call.parts, tx, incident, by=call.command.user)
     call.room = replace(call.room, incident=incident.id)
     policy = named_policy(call.parts, args[0]) if args else None
     if policy is not None:

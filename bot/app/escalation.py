@@ -23,7 +23,7 @@ from bot.app.who import next_words, policies_of, who_of
 from bot.domain.errors import StoreUnavailable
 from bot.domain.escalating import Decision, PageDue, begin, decide, held, hurried, over
 from bot.domain.escalation import Escalation, Phase, Policy, Way
-from bot.domain.incident import EntryKind, Incident, IncidentState
+from bot.domain.incident import EntryKind, Incident
 from bot.domain.message import Block, Header, Message
 from bot.domain.page import CallMade, CallState, Page, Person
 from bot.domain.text import Text, join
@@ -175,7 +175,7 @@ async def escalate_now(parts: Parts, tx: Tx, incident: Incident, *, actor: str) 
 async def advance(parts: Parts, tx: Tx, incident: Incident, state: Escalation) -> Escalation:
     """Take what is due of an escalation that is locked with its incident, and write where it stands."""
     now = await tx.now()
-    if incident.state is not IncidentState.OPEN:
+    if not incident.escalates:
         state = over(state)
     elif incident.acked_at is not None and state.phase is Phase.PAGING:
         state = hold(parts, incident, state, now)
@@ -298,6 +298,7 @@ def page_of(parts: Parts, incident: Incident, person: Person, *, step: int, atte
         epoch=incident.epoch,
         callback_url=parts.callback_url,
         ack_url=parts.ack_link(key),
+        meeting_url=parts.meeting(incident.id),
     )
 
 

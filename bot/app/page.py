@@ -14,15 +14,17 @@ from bot.app.escalation import (
     tell,
 )
 from bot.app.escalation_words import STATES
-from bot.app.incident import current_incident, open_here
+from bot.app.incident import open_here
+from bot.app.incident_moves import called_again
 from bot.app.outgoing import page_row
 from bot.app.parts import Call, Parts, Then, record
 from bot.app.ports import Tx
+from bot.app.which_incident import current_incident
 from bot.app.who import next_words
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
 from bot.domain.escalation import Phase, Way
-from bot.domain.incident import EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header
 from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, CallMade, CallState, CallStatus, Person
 from bot.domain.text import Text
@@ -52,7 +54,8 @@ async def page(call: Call, tx: Tx) -> Then | None:
                 "no phone provider is configured; add [[pagers]] to warroom.toml",
             ),
         )
-    incident = await current_incident(call, tx) or await open_here(call, tx)
+    # Whom to call is what was typed: the policy of the severity is not begun beside it.
+    incident = await current_incident(call, tx) or await open_here(call, tx, escalate=False)
     if isinstance(who, Person):
         await page_by_hand(parts, tx, incident, who, by=call.command.user)
     else:
@@ -73,6 +76,7 @@ async def _page_policy(call: Call, tx: Tx, incident: Incident, name: str) -> Non
             ),
         )
         return
+    incident = await called_again(parts, tx, incident, by=call.command.user)
     begun = await begin_escalation(parts, tx, incident, policy=name, actor=call.command.user)
     if begun is None:
         hint = Text("/page 名字 呼叫一个人", "/page NAME calls somebody")
@@ -129,7 +133,7 @@ async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStat
             tx, EntryKind.CALL, line, at=now, actor=pager, room=incident.room, incident=incident.id, data=facts
         )
         call = await _moved(tx, call, CallState(status.value))
-        if incident.state is IncidentState.OPEN and digits in (DIGIT_ACK, DIGIT_ESCALATE):
+        if incident.is_open and digits in (DIGIT_ACK, DIGIT_ESCALATE):
             await _pressed(parts, tx, incident, call, digits)
         else:
             await show_call(parts, tx, incident, call)

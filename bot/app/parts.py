@@ -119,6 +119,8 @@ class Parts:
     callback_url: str = ""
     keep: Callable[[str, str, Mapping[str, Any]], Awaitable[bool]] = _keeps_nothing
     """Put (kind, key, document) into the spool while the database is away; False when nothing keeps it."""
+    meeting_url: str = ""
+    """The team's voice call, "{incident}" standing for the id; "" for none."""
     jobs: Jobs = field(default_factory=Jobs)
     counters: Counter[str] = field(default_factory=Counter)
     """What `/metrics` shows as `warroom_<name>_total`, since the start."""
@@ -130,6 +132,10 @@ class Parts:
     def local(self, at: datetime) -> datetime:
         """The moment on the team's clock."""
         return at.astimezone(self.timezone)
+
+    def meeting(self, incident: str) -> str:
+        """The link of the incident's voice call; "" where the team has none."""
+        return self.meeting_url.replace("{incident}", incident)
 
     def new_id(self, prefix: str) -> str:
         """A short unique id such as "run-5f0c9a1be2"."""
@@ -175,9 +181,17 @@ class Call:
         return await tx.runs.latest(room=incident.origin_room) if incident is not None else None
 
     async def record(
-        self, tx: Tx, kind: EntryKind, text: Text, *, run: str | None = None, at: datetime | None = None, **data: Any
+        self,
+        tx: Tx,
+        kind: EntryKind,
+        text: Text,
+        *,
+        run: str | None = None,
+        at: datetime | None = None,
+        incident: str | None = None,
+        **data: Any,
     ) -> None:
-        """Write one line on the timeline, by the person who typed the command."""
+        """Write one line on the timeline, by the person who typed the command; of the room's incident unless named."""
         await record(
             tx,
             kind,
@@ -185,7 +199,7 @@ class Call:
             at=at or self.at,
             actor=self.command.user,
             room=self.room.key,
-            incident=self.room.incident,
+            incident=incident or self.room.incident,
             run=run,
             data=data,
         )

@@ -12,10 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.app.alarm import ACTOR, consider, room_of
+from bot.app.alarm import ACTOR, consider
 from bot.app.gather import Gathering
 from bot.app.parts import Parts, Then, record, say
 from bot.app.ports import Tx
+from bot.app.rooms import room_of
 from bot.diagnosis.deep import deep
 from bot.diagnosis.investigation import Investigation
 from bot.diagnosis.notices import Notice, notices

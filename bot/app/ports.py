@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from bot.domain.alert import KeptAlert, OpenGroup
 from bot.domain.change import Change
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
@@ -236,6 +237,13 @@ class Incidents(Protocol):
         """Newest first."""
         ...
 
+    async def claim_reminder(self) -> Incident | None:
+        """An open one whose `update_due_at` or `commander_due_at` is past by the database's clock, locked.
+
+        None when none is due, or others have all that are. Whoever claims it sets the next time, or takes it away.
+        """
+        ...
+
 
 class Rooms(Protocol):
     """Rooms people talk in."""
@@ -306,6 +314,34 @@ class Changes(Protocol):
 
     async def recent(self, *, since: datetime, limit: int = 100) -> Sequence[Change]:
         """Those since a moment, newest first."""
+        ...
+
+
+class Alerts(Protocol):
+    """What monitoring told us, and which incidents it belongs to."""
+
+    async def lock(self, source: str) -> None:
+        """One transaction at a time decides about a source's alerts; taken before any incident is locked."""
+        ...
+
+    async def groups(self, source: str) -> Sequence[OpenGroup]:
+        """The groups of a source whose incidents are not over."""
+        ...
+
+    async def get(self, source: str, keys: Sequence[str]) -> Mapping[str, KeptAlert]:
+        """Those that are known, by key."""
+        ...
+
+    async def put(self, kept: KeptAlert) -> None:
+        """Insert or replace."""
+        ...
+
+    async def of(self, incident: str) -> Sequence[KeptAlert]:
+        """The alerts of an incident, the newest first."""
+        ...
+
+    async def move(self, incident: str, to: str) -> int:
+        """What belongs to one incident belongs to another now; returns how many."""
         ...
 
 
@@ -572,6 +608,8 @@ class Tx(Protocol):
     def watches(self) -> Watches: ...
     @property
     def changes(self) -> Changes: ...
+    @property
+    def alerts(self) -> Alerts: ...
     @property
     def patrols(self) -> Patrols: ...
     @property

@@ -14,10 +14,12 @@ from bot.app import reasons
 from bot.app.cards import buttons, doing, headline, ranking, todo, tone
 from bot.app.document import culprit_of, document
 from bot.app.gather import REDRAW_S, Gathering
+from bot.app.incident_moves import investigating
 from bot.app.matrix import matrix
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
+from bot.app.summary import show_summary
 from bot.diagnosis.hypothesis import HEALTHY
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
@@ -37,6 +39,7 @@ ALL = "all"
 async def diag(call: Call, tx: Tx) -> Then | None:
     """One playbook, or the group that is named."""
     playbooks = named(call.parts, call.args[0] if call.args else "")
+    await investigating(call.parts, tx, call.room.incident, by=call.command.user, room=call.room.key)
     if not playbooks:
         return await single.diag(call, tx)
     agents = single.select(call.parts, dict(call.command.options))
@@ -149,15 +152,17 @@ async def _conclude(parts: Parts, run: Run, group: Group, room: Room, *, took_s:
     async with parts.store.begin() as tx:
         current = await tx.rooms.get(room.key) or room
         run = replace(run, incident=run.incident or current.incident, finished_at=now)
-        await tx.runs.save(
-            replace(run, document=_document(run, group, took_s=took_s, room=current, zone=parts.timezone))
-        )
+        incident = await tx.incidents.get(run.incident) if run.incident else None
+        kept = _document(run, group, took_s=took_s, room=current, zone=parts.timezone)
+        await tx.runs.save(replace(run, document=kept))
         each = {r.playbook.name: list(r.verdict().ids) for r in group.runs}
         lead = group.lead()
         data = {"verdict": list(lead.verdict().ids), "verdicts": each, "culprit": culprit_of(lead)}
         said = summary(group)
         await record(tx, EntryKind.VERDICT, said, at=now, room=run.room, incident=run.incident, run=run.id, data=data)
         await say(parts, tx, Message(key=run.id, room=run.room, blocks=card(group)), incident=run.incident)
+        if incident is not None:
+            await show_summary(parts, tx, incident)
     parts.wake()
 
 

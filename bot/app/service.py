@@ -13,6 +13,7 @@ from bot.app.admit import Gate
 from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
+from bot.app.incident_moves import investigating
 from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
@@ -154,6 +155,7 @@ class Service:
         run_id = parts.new_id("run")
         async with parts.store.begin() as tx:
             call = await self._typed(tx, command)
+            await investigating(parts, tx, call.room.incident, by=user, room=room)
             if chosen is None:
                 then = await related.start(call, tx, name, group, agents, run_id=run_id)
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -10,7 +11,7 @@ from bot.app.parts import Parts
 from bot.app.ports import Tx
 from bot.domain.escalating import Policies, WhoIs
 from bot.domain.escalation import Escalation, Policy, Target, Way
-from bot.domain.incident import Incident
+from bot.domain.incident import Incident, Role
 from bot.domain.page import Person
 from bot.domain.text import Text
 
@@ -34,7 +35,9 @@ def _by_chat(policy: Policy) -> Policy:
 async def who_of(parts: Parts, tx: Tx, incident: Incident) -> WhoIs:
     """Who is behind a target, for this incident, by the schedules and overrides as they stand."""
     overrides = await tx.overrides.ending_after(await tx.now())
-    roles = {"commander": (incident.acked_by,)} if incident.acked_by else {}
+    # Whoever has it commands until somebody says otherwise.
+    roles: dict[str, Sequence[str]] = {Role.COMMANDER: (incident.acked_by,)} if incident.acked_by else {}
+    roles.update(incident.roles)
 
     def who(target: Target, at: datetime) -> tuple[Person, ...]:
         return parts.directory.people_of(target, at=at, overrides=overrides, roles=roles)

@@ -51,6 +51,8 @@ class Severity:
     policy: str = ""
     remind_every: timedelta | None = None
     unack_after: timedelta | None = None
+    commander_after: timedelta | None = None
+    """After so long without a commander one is asked for, and again."""
     room: bool = False
     """Whether a war room is opened at once."""
     page: bool = True
@@ -60,9 +62,21 @@ class Severity:
 SEVERITIES: Mapping[str, Severity] = {
     s.name: s
     for s in (
-        Severity(name="sev1", remind_every=timedelta(minutes=30), unack_after=timedelta(minutes=30), room=True),
-        Severity(name="sev2", remind_every=timedelta(hours=1), unack_after=timedelta(hours=1), room=True),
-        Severity(name="sev3", remind_every=timedelta(hours=4), unack_after=timedelta(hours=8)),
+        Severity(
+            name="sev1",
+            remind_every=timedelta(minutes=15),
+            unack_after=timedelta(minutes=30),
+            commander_after=timedelta(minutes=10),
+            room=True,
+        ),
+        Severity(
+            name="sev2",
+            remind_every=timedelta(minutes=30),
+            unack_after=timedelta(hours=1),
+            commander_after=timedelta(minutes=10),
+            room=True,
+        ),
+        Severity(name="sev3", remind_every=timedelta(hours=2), unack_after=timedelta(hours=8)),
         Severity(name="sev4", page=False),
     )
 }

@@ -51,6 +51,8 @@ class Page:
     epoch: int = 0
     callback_url: str = ""
     ack_url: str = ""
+    meeting_url: str = ""
+    """The voice call of the incident."""
 
 
 class CallState(StrEnum):

@@ -77,7 +77,7 @@ class Spooled:
                     id="",
                     title=row["title"],
                     severity=row["severity"],
-                    state=IncidentState.OPEN,
+                    state=IncidentState.DECLARED,
                     room=ROOM,
                     origin_room=ROOM,
                     opened_at=parts.clock.now(),

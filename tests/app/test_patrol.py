@@ -189,7 +189,7 @@ async def test_a_room_that_is_busy_with_another_incident_keeps_it(tmp_path: Path
         await beat.rounds(3, nights.permission_revoked)
         await beat.night.settle()
         newest, _ = await beat.incidents()
-        assert newest.room == "console:patrol-sms"
+        assert newest.origin_room == "console:patrol-sms"
         assert "opened INC-2" in beat.night.shows()
         assert "permission was revoked" in beat.night.shows("console:patrol-sms")
         assert await beat.night.types("/incident status") is None

@@ -137,10 +137,11 @@ def _severity(name: str, model: SeverityModel) -> Severity:
         "policy": model.policy,
         "remind_every": model.remind,
         "unack_after": model.unack,
+        "commander_after": model.commander,
         "room": model.room,
         "page": model.page,
     }
-    of_key = {"remind": "remind_every", "unack": "unack_after"}
+    of_key = {"remind": "remind_every", "unack": "unack_after", "commander": "commander_after"}
     given = {of_key.get(key, key) for key in model.model_fields_set}
     changes: dict[str, Any] = {key: value for key, value in said.items() if key in given}
     return replace(SEVERITIES.get(name, Severity(name=name)), **changes)

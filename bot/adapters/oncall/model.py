@@ -140,6 +140,7 @@ class SeverityModel(Strict):
     unack: Never = Field(
         default=None, description='when an acknowledgement without a word counts no longer: "30m", "off"'
     )
+    commander: Never = Field(default=None, description='how long until a commander is asked for: "10m", "off"')
     room: YesNo = False
     page: YesNo = True
 

@@ -47,7 +47,7 @@ class FlashDutyPager:
                 "alert_key": key,
                 # A title is a template there; the marks of one are taken out.
                 "title_rule": plain(f"{page.incident} {page.severity} {page.title}", MOST_TITLE),
-                "description": f"{page.text}\n{page.ack_url}".strip()[:MOST_DESCRIPTION],
+                "description": f"{page.text}\n{page.ack_url}\n{page.meeting_url}".strip()[:MOST_DESCRIPTION],
                 "labels": {name: value for name, value in labels.items() if value},
             },
             key,

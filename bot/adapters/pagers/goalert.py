@@ -40,7 +40,7 @@ class GoAlertPager:
         lead = f"{page.incident} {plain(page.severity, 20)} "
         alert = {
             "summary": lead + plain(page.title, MOST_SUMMARY - len(lead)),
-            "details": f"{page.text}\n\n{page.ack_url}".strip()[:MOST_DETAILS],
+            "details": f"{page.text}\n\n{page.ack_url}\n{page.meeting_url}".strip()[:MOST_DETAILS],
             "dedup": page.key,
         }
         row = await self._post(alert)

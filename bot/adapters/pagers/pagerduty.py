@@ -50,6 +50,8 @@ class PagerDutyPager:
             "custom_details": {"text": page.text, "who": page.person.name, "incident": page.incident, "key": page.key},
         }
         links = [{"href": page.ack_url, "text": "Acknowledge in Warroom"}] if page.ack_url.startswith("http") else []
+        if page.meeting_url:
+            links.append({"href": page.meeting_url, "text": "Meeting"})
         return await self._event("trigger", key, {"payload": payload, "links": links})
 
     async def hang_up(self, ref: str) -> None:

@@ -96,6 +96,7 @@ def document(page: Page) -> dict[str, Any]:
         "attempt": page.attempt,
         "callback_url": page.callback_url,
         "ack_url": page.ack_url,
+        "meeting_url": page.meeting_url,
     }
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import RowMapping, exists, func, or_, select
 from bot.adapters.store.session import Session
 from bot.adapters.store.tables import calls, escalations, incidents, outbox, timeline
 from bot.domain.escalation import Escalation, Phase
-from bot.domain.incident import EntryKind, IncidentState
+from bot.domain.incident import ESCALATING, EntryKind
 from bot.domain.page import CALL_IN_FLIGHT, CallMade, CallState
 
 
@@ -72,7 +72,7 @@ class SqlEscalations:
         statement = (
             select(incidents.c.id)
             .select_from(incidents.outerjoin(escalations, of))
-            .where(incidents.c.state == IncidentState.OPEN.value, incidents.c.acked_at.is_(None))
+            .where(incidents.c.state.in_(sorted(ESCALATING)), incidents.c.acked_at.is_(None))
             .where(or_(gone, silent, astray))
             .order_by(incidents.c.id)
             .limit(most)

@@ -69,7 +69,19 @@ incidents = Table(
     Column("acked_at", UtcTime),
     Column("acked_by", String),
     Column("epoch", Integer, nullable=False),
+    Column("playbook", String, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("environments", Text, nullable=False),
+    Column("impact", Text, nullable=False),
+    Column("update", Text),
+    Column("vendors", Text, nullable=False),
+    Column("merged_into", String),
+    Column("update_due_at", UtcTime),
+    Column("commander_due_at", UtcTime),
+    Column("snoozed", UtcTime),
     Index("incidents_by_state", "state", "opened_at"),
+    Index("incidents_update_due", "update_due_at"),
+    Index("incidents_commander_due", "commander_due_at"),
 )
 
 rooms = Table(
@@ -281,6 +293,27 @@ overrides = Table(
     Column("cancelled_by", String),
     Column("cancelled_at", UtcTime),
     Index("overrides_by_end", "until"),
+)
+
+alert_sources = Table("alert_sources", metadata, Column("name", String, primary_key=True))
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("grouped", Text, nullable=False),
+    Column("incident", String, ForeignKey("incidents.id", name="alerts_incident_fkey"), nullable=False),
+    Column("status", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("playbook", String, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("first_at", UtcTime, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Column("times", Integer, nullable=False),
+    Index("alerts_by_incident", "incident", "last_at"),
 )
 
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
