@@ -17,8 +17,8 @@ from bot.adapters.pagers import make
 from bot.adapters.playbooks import load_hypotheses, load_playbooks
 from bot.adapters.store import SqlStore
 from bot.adapters.store.engine import sqlite_file
-from bot.app.oncall import document, standing
 from bot.app.resources import data_folder
+from bot.app.rota import document, standing
 from bot.app.times import read_moment
 from bot.bootstrap import nats_address, oncall_base
 from bot.domain.errors import ConfigError, SendFailed, StoreUnavailable, UserError, WarroomError
@@ -26,6 +26,9 @@ from bot.domain.page import Page
 from bot.domain.pager_kinds import KINDS
 from bot.domain.pager_report import report
 from bot.domain.text import Text
+
+NAMES = ("server", "paths", "people", "vendors")
+"""What on-call files are read with; checking them in CI needs no secret of the bot's."""
 
 
 async def upgrade(path: Path | None) -> int:
@@ -50,6 +53,8 @@ async def doctor(path: Path | None) -> int:
     for good, line in [
         (True, f"configuration: {path or 'warroom.toml or defaults'}"),
         await _database(config),
+        _spool(config),
+        _heartbeat(config),
         await _nats(config),
         _playbooks(config),
         _directory(config),
@@ -74,7 +79,7 @@ async def doctor(path: Path | None) -> int:
 
 def oncall_check(files: list[Path], path: Path | None) -> int:
     """Read on-call files as `warroom serve` would; prints what is wrong, else what there is and what to know."""
-    config = load(path, os.environ)
+    config = load(path, os.environ, sections=NAMES)
     try:
         loaded = _oncall(files, config)
     except ConfigError as exc:
@@ -90,7 +95,7 @@ def oncall_check(files: list[Path], path: Path | None) -> int:
 
 def oncall_show(files: list[Path], path: Path | None, *, at: str, as_json: bool) -> int:
     """Who is on call at a moment, by the files alone. Raises ConfigError."""
-    config, now = load(path, os.environ), datetime.now(UTC)
+    config, now = load(path, os.environ, sections=NAMES), datetime.now(UTC)
     loaded = _oncall(files, config)
     try:
         moment = read_moment(at, now=now, zone=config.timezone)
@@ -139,6 +144,20 @@ async def _database(config: Config) -> tuple[bool, str]:
     finally:
         await store.close()
     return problem is None, f"database: {problem or 'reachable, migrated, writable'}"
+
+
+def _spool(config: Config) -> tuple[bool, str]:
+    """Whether alerts could be kept while the database is away; looking makes nothing."""
+    there = next(p for p in (config.spool.absolute(), *config.spool.absolute().parents) if p.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    waiting = len(list(config.spool.glob("*.bad"))) if config.spool.is_dir() else 0
+    said = f"spool: {config.spool} " + ("is ready" if writable else f"cannot be written ({there}); set paths.spool")
+    return writable, said + (f"; {waiting} files were set aside: look at them" if waiting else "")
+
+
+def _heartbeat(config: Config) -> tuple[bool, str]:
+    every = f"every {config.heartbeat_s:g} s" if config.heartbeat_url else "none; nobody notices when the bot is gone"
+    return True, f"heartbeat: {every}" + ("" if config.heartbeat_url else " (set server.heartbeat_url)")
 
 
 async def _nats(config: Config) -> tuple[bool, str]:

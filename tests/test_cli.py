@@ -136,7 +136,7 @@ def test_db_upgrade_may_be_repeated_and_doctor_names_what_is_missing(tmp_path: P
         ("[server\n", {}, "warroom.toml"),
         ('[database]\nurl = "mongodb://x"\n', {}, "mongodb"),
         ('[server]\ntimezone = "Mars/Base"\n', {}, "server.timezone"),
-        ('[[pagers]]\nname = "gw"\nkind = "webhook"\nurl = "http://x"\n', {}, "WARROOM_PAGER_GW_SECRET is not set"),
+        ('[[pagers]]\nname = "gw"\nkind = "webhook"\nurl = "http://x"\n', {}, "WARROOM_PAGER_GW_SECRET not set"),
         ("", {"WARROOM_SLACK_BOT_TOKEN": "xoxb-canary"}, "WARROOM_SLACK_APP_TOKEN not set"),
         ("", {"WARROOM_API_TOKEN_FILE": "/nowhere"}, "/nowhere"),
     ],

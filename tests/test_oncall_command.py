@@ -57,6 +57,9 @@ def test_the_file_is_named_in_the_configuration_or_by_a_variable(
     assert config.oncall == EXAMPLE
     assert config.people == (Person(name="zoe", phone="+8613800000008", slack="U01ZOE", wecom="Zoe"),)
     monkeypatch.setenv("WARROOM_PATHS_ONCALL", str(EXAMPLE))
+    toml.write_text(toml.read_text() + '[[pagers]]\nname = "gw"\nkind = "webhook"\nurl = "http://gw"\n')
+    with pytest.raises(ConfigError, match="WARROOM_PAGER_GW_SECRET"):
+        load(toml, {})  # which a check in CI does without
     assert run(capsys, "check", "--config", str(toml))[1].startswith("ok: 5 people, 2 schedules")
 
 

@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving import API_TOKEN, Serving, environ, free_port, serving
+from tests.serving import API_TOKEN, Serving, environ, free_port, serving, warroom
+from tests.store.databases import postgres_database
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -110,10 +111,13 @@ def _kill_server(up: Serving) -> None:
 
 
 @contextmanager
-def bot_that_pages(folder: Path, phone: str, port: int) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
+def bot_that_pages(
+    folder: Path, phone: str, port: int, database: str = "sqlite:///warroom.db"
+) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
     """`warroom serve` with one phone provider, two people, and leases short enough for a test."""
     (folder / "warroom.toml").write_text(
         f'[server]\nlisten = "127.0.0.1:{port}"\nlanguage = "en"\n[delivery]\nlease_s = 1\npoll_s = 0.2\n'
+        f'[database]\nurl = "{database}"\n'
         f'[[pagers]]\nname = "phone"\nkind = "webhook"\nurl = "{phone}"\n'
         '[[people]]\nname = "lin"\nphone = "+8613800000001"\n[[people]]\nname = "chen"\nphone = "+8613800000002"\n'
     )
@@ -136,7 +140,7 @@ class Provider:
 
     def __init__(self) -> None:
         self.keys: list[str] = []
-        self.on_call: list[Callable[[], None]] = []
+        self.on_call: list[Callable[[str], None]] = []
         provider = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -144,7 +148,7 @@ class Provider:
                 self.rfile.read(int(self.headers["content-length"]))
                 provider.keys.append(self.headers["idempotency-key"])
                 if provider.on_call:
-                    provider.on_call.pop(0)()
+                    provider.on_call.pop(0)(self.path)
                 self.send_response(202)
                 self.send_header("content-length", "0")
                 self.end_headers()
@@ -170,7 +174,7 @@ class Provider:
 def test_a_kill_between_post_and_record_rings_under_the_same_key_and_the_timer_lives_on(tmp_path: Path) -> None:
     provider, port = Provider(), free_port()
     with bot_that_pages(tmp_path, provider.url, port) as (client, process):
-        provider.on_call = [process.kill]
+        provider.on_call = [lambda _path: process.kill()]
         with suppress(httpx.TransportError):
             client.post("/api/v1/commands", json={"text": "/page", "lang": "en"}, timeout=5)
         provider.until(1)
@@ -191,6 +195,31 @@ def test_a_kill_between_post_and_record_rings_under_the_same_key_and_the_timer_l
         client.post("/api/v1/commands", json={"text": "/ack", "lang": "en"})
         time.sleep(1.5)
         assert len(provider.keys) == 4
+    provider.server.shutdown()
+
+
+def test_of_two_bots_on_one_postgresql_one_is_killed_and_the_other_goes_on(tmp_path: Path) -> None:
+    provider = Provider()
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    with postgres_database() as url:
+        upgraded = warroom("db", "upgrade", cwd=tmp_path, WARROOM_DATABASE_URL=url)
+        assert upgraded.returncode == 0, upgraded.stderr
+        first = bot_that_pages(tmp_path / "a", f"{provider.url}/a", free_port(), url)
+        second = bot_that_pages(tmp_path / "b", f"{provider.url}/b", free_port(), url)
+        with first as (one, a), second as (two, b):
+            # Whoever of them makes the call dies of it.
+            provider.on_call = [lambda path: (a if path.endswith("/a") else b).kill()]
+            with suppress(httpx.TransportError):
+                one.post("/api/v1/commands", json={"text": "/page", "lang": "en"}, timeout=5)
+            assert provider.until(2) == ["INC-1:1:lin:1"] * 2
+            other = one if a.poll() is None else two
+            assert (a.poll() is None) is not (b.poll() is None)
+            _until_recorded(other, 1)
+            other.post("/api/v1/commands", json={"text": "/escalate", "lang": "en"})
+            assert provider.until(3)[2] == "INC-1:2:chen:1"
+            other.post("/api/v1/commands", json={"text": "/ack", "lang": "en"})
+            assert [e["kind"] for e in _timeline(other)].count("ack") == 1
     provider.server.shutdown()
 
 

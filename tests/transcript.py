@@ -107,6 +107,7 @@ async def a_night(
     slow: Collection[str] = (),
     clock: Clock | None = None,
     directory: Directory | None = None,
+    chat: FakeChat | None = None,
 ) -> AsyncIterator[Night]:
     """A night on a SQLite file of its own. The agents named `slow` answer only after the deadline.
 
@@ -118,7 +119,7 @@ async def a_night(
     by_name = {a.name: a for a in known}
     store = SqlStore(url or f"sqlite:///{folder / 'night.db'}", clock=clock, lang="en")
     await store.upgrade()
-    chat, pager = FakeChat("console"), FakePager()
+    chat, pager = chat or FakeChat("console"), FakePager()
     deliverer = Deliverer(
         store,
         {"console": chat},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -134,11 +134,18 @@ class Config:
         return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
 
 
-def load(path: Path | None, environ: Mapping[str, str]) -> Config:
-    """Read the file (None: `warroom.toml` if it is there) and the environment. Raises ConfigError."""
+def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[str] = ()) -> Config:
+    """Read the file (None: `warroom.toml` if it is there) and the environment. Raises ConfigError.
+
+    With `sections` the values of others are left out, and no secret is asked for.
+    """
     table = _table(path)
     _check_keys(table, path)
     _check_variables(environ)
+    if sections:
+        table = {name: value for name, value in table.items() if name in sections}
+        begins = tuple(f"WARROOM_{name.upper()}_" for name in sections)
+        environ = {name: value for name, value in environ.items() if name.startswith(begins)}
 
     def value(section: str, key: str, default: str = "") -> str:
         given = environ.get(f"WARROOM_{section}_{key}".upper())

@@ -18,6 +18,8 @@ from bot.domain.text import Text, join, same
 
 MOST_CARDS = 20
 """Cards of older steps have ended long ago and are left as they are."""
+_STILL_RINGS = CALL_ALIVE - {CallState.SENT}
+"""Of an older step: a call of which nothing was heard since it was dialled is taken for over."""
 BY_HAND = 0
 """The step of pages that somebody asked for by hand."""
 
@@ -100,7 +102,7 @@ def _step_blocks(incident: Incident, step: int, calls: Sequence[CallMade], follo
         return (Header(text=taken + same(" · ") + what, tone="good", sub=number), *lines)
     if not calls:
         head, tone = Text(f"{what.zh}：没有人可呼叫", f"{what.en}: nobody to call"), "warn"
-    elif following or any(call.state in CALL_ALIVE for call in calls):
+    elif following or any(call.state in _STILL_RINGS for call in calls):
         head, tone = Text(f"{what.zh}：呼叫 {names.zh}", f"{what.en}: calling {names.en}"), "busy"
     else:
         head, tone = Text(f"{what.zh}：{names.zh} 没有接手", f"{what.en}: {names.en} did not take it"), "warn"

@@ -15,7 +15,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from bot.app import escalation_words as said
-from bot.app.call_card import buttons, show_step
+from bot.app.call_card import show_step
 from bot.app.outgoing import page_row
 from bot.app.parts import Parts, record, say
 from bot.app.ports import Tx
@@ -222,7 +222,7 @@ async def _unacknowledge(parts: Parts, tx: Tx, incident: Incident, now: datetime
     await tx.incidents.save(nobodys)
     await _record(tx, incident, words, at=now, data={"unacknowledged": incident.acked_by})
     mention = Text(f"@{incident.acked_by} ", f"@{incident.acked_by} ") if incident.acked_by else Text("", "")
-    await tell(parts, tx, incident, Header(text=mention + words, tone="bad"), buttons(incident))
+    await tell(parts, tx, incident, Header(text=mention + words, tone="bad"))
     return nobodys
 
 
@@ -244,6 +244,10 @@ async def _carry_out(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
             "next": decision.next.due_at.isoformat() if decision.next.due_at else None,
         }
         await _record(tx, incident, words, at=now, data=data)
+        before = decision.taken[0].step - 1
+        if before:
+            # Its card says no longer who is next, and offers nothing any more.
+            await show_step(parts, tx, incident, decision.next, before)
         await show_step(parts, tx, incident, decision.next, last.step)
         gaps = list(dict.fromkeys(gap for step in decision.taken for gap in said.gaps(replace(step, quiet=False))))
         if gaps:
@@ -304,13 +308,7 @@ async def _exhausted(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
     words = said.exhausted(decision, len(then.called), following)
     ended = then.phase is Phase.OVER
     await _record(tx, incident, words, at=now, data={"exhausted": then.policy, "again": not ended})
-    await tell(
-        parts,
-        tx,
-        incident,
-        Header(text=Text(f"{incident.id}：", f"{incident.id}: ") + words, tone="bad"),
-        buttons(incident),
-    )
+    await tell(parts, tx, incident, Header(text=Text(f"{incident.id}：", f"{incident.id}: ") + words, tone="bad"))
 
 
 async def tell(parts: Parts, tx: Tx, incident: Incident, *blocks: Block) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.app import oncall, probe, probe_interrupted, related
+from bot.app import probe, probe_interrupted, related
 from bot.app.admit import Gate
 from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
@@ -18,6 +18,7 @@ from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
 from bot.app.ports import Tx
+from bot.app.rota import document
 from bot.app.watch import resume
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.command import Command
@@ -119,10 +120,7 @@ class Service:
         now = self._parts.clock.now()
         async with self._parts.store.begin() as tx:
             overrides = await tx.overrides.ending_after(now)
-        return [
-            oncall.document(s, now, overrides, feed=self._parts.calendar_link(s.name))
-            for s in self._schedules().values()
-        ]
+        return [document(s, now, overrides, feed=self._parts.calendar_link(s.name)) for s in self._schedules().values()]
 
     async def shifts(self, schedule: str, ahead: timedelta) -> Sequence[Shift] | None:
         """The shifts of a schedule from now on; None when there is no such schedule."""

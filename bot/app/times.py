@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from bot.domain.errors import UserError
@@ -16,6 +17,8 @@ _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*(m|min|h|d|w|分钟|小时|天|周)")
 _SECONDS = {"m": 60, "min": 60, "分钟": 60, "h": 3600, "小时": 3600, "d": 86400, "天": 86400, "w": 604800, "周": 604800}
 _DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _WEEK = "一二三四五六日"
+YEARS = range(2000, 2100)
+Day = TypeVar("Day", date, datetime)
 _NOW = ("now", "现在")
 _SHIFTED = {"today": 0, "今天": 0, "tomorrow": 1, "明天": 1, "后天": 2}
 
@@ -31,14 +34,14 @@ def read_moment(text: str, *, now: datetime, zone: ZoneInfo, after: datetime | N
         return now
     exact = _iso(text)
     if exact is not None:
-        return exact
+        return _sane(exact, text)
     day, _, clock = word.rpartition(" ")
     match = _CLOCK.fullmatch(clock)
     if match is None:
         raise _not_a_time(text)
     hour, minute = int(match[1]), int(match[2])
     if day:
-        return _on(_day(day, now.astimezone(zone).date(), text), hour, minute, zone)
+        return _on(_sane(_day(day, now.astimezone(zone).date(), text), text), hour, minute, zone)
     first = after.astimezone(zone).date()
     candidates = (_on(first + timedelta(days=n), hour, minute, zone) for n in range(3))
     return next(at for at in candidates if at > after)
@@ -53,6 +56,13 @@ def read_length(text: str) -> timedelta:
             Text(f"“{text}” 不是时长；写 30m、4h 或 2d", f'"{text}" is no duration; write 30m, 4h or 2d'),
         )
     return timedelta(seconds=min(float(match[1]) * _SECONDS[match[2]], 1e9))
+
+
+def _sane(at: Day, text: str) -> Day:
+    """Refuse years in which clocks and calendars cannot be reckoned with."""
+    if at.year not in YEARS:
+        raise _not_a_time(text)
+    return at
 
 
 def _on(day: date, hour: int, minute: int, zone: ZoneInfo) -> datetime:

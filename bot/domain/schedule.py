@@ -10,7 +10,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
-from itertools import pairwise
+from functools import lru_cache
+from itertools import islice, pairwise
 from typing import Literal
 from zoneinfo import ZoneInfo
 
@@ -22,11 +23,14 @@ DAY = timedelta(days=1)
 WEEK = timedelta(weeks=1)
 LOOK_AHEAD = timedelta(days=400)
 """How far `tenure` looks for the next shift."""
+MOST_TURNS = 2000
+"""... and through how many: somebody who relieves himself every hour is not followed for a year."""
 
 
 def moment(wall: datetime, zone: ZoneInfo) -> datetime:
     """The moment (UTC) of a wall time without zone; never decreases as `wall` grows."""
-    before, after = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
+    offsets = (wall.replace(tzinfo=zone, fold=fold).utcoffset() or timedelta(0) for fold in (0, 1))
+    before, after = ((wall - offset).replace(tzinfo=UTC) for offset in offsets)
     if before <= after:
         return before
     # The clock jumps over this time. `after` is before the jump and `before` after it: close in on it.
@@ -203,7 +207,7 @@ def tenure(schedule: Schedule, at: datetime, overrides: Sequence[Override] = ())
     `LOOK_AHEAD`; the first then ends when the last turn that was looked at does.
     """
     now: Shift | None = None
-    for found in _walk(schedule, at, at + LOOK_AHEAD, overrides):
+    for found in islice(_walk(schedule, at, at + LOOK_AHEAD, overrides), MOST_TURNS):
         if found.since <= at and isinstance(found, Shift):
             now = found
         elif isinstance(found, Shift):
@@ -262,13 +266,15 @@ def _around(schedule: Schedule, at: datetime, overrides: Sequence[Override]) -> 
 def _hours(windows: tuple[Window, ...], zone: ZoneInfo, at: datetime) -> Span:
     """Whether a moment is within the windows (`person` is set), since when and until when."""
     spans = _week(windows)
-    if not windows or spans == [(timedelta(0), WEEK)]:
+    if not windows or spans == ((timedelta(0), WEEK),):
         return Span(person="*", since=EVER, until=NEVER)
     today = at.astimezone(zone).date()
     monday = datetime.combine(today - timedelta(days=today.weekday()), time(0))
     since, until = EVER, NEVER
-    # Two weeks each way, because a jump of the clock may swallow a window whole.
-    for week in range(-2, 3):
+    # This week first; two weeks each way, because a jump of the clock may swallow a window whole.
+    for week in (0, -1, 1, -2, 2):
+        if since > EVER and until < NEVER:
+            break
         for start, end in spans:
             opens, shuts = (moment(monday + week * WEEK + offset, zone) for offset in (start, end))
             if opens <= at < shuts:
@@ -280,7 +286,8 @@ def _hours(windows: tuple[Window, ...], zone: ZoneInfo, at: datetime) -> Span:
     return Span(since=since, until=until)
 
 
-def _week(windows: Sequence[Window]) -> list[tuple[timedelta, timedelta]]:
+@lru_cache(maxsize=256)
+def _week(windows: tuple[Window, ...]) -> tuple[tuple[timedelta, timedelta], ...]:
     """The windows as spans from Monday 00:00, merged where they touch; one over the end of the week runs on."""
     spans = []
     for window in windows:
@@ -293,7 +300,7 @@ def _week(windows: Sequence[Window]) -> list[tuple[timedelta, timedelta]]:
             merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
             merged.append((start, end))
-    return _around_sunday(merged)
+    return tuple(_around_sunday(merged))
 
 
 def _around_sunday(spans: list[tuple[timedelta, timedelta]]) -> list[tuple[timedelta, timedelta]]:

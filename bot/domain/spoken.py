@@ -8,7 +8,9 @@ from bot.domain.page import Page
 from bot.domain.text import Lang, Text
 
 PRESS = Text("按 1 确认，按 2 升级", "Press 1 to acknowledge, 2 to escalate")
+BRIEFLY = Text("按1确认，按2升级", "press 1 or 2")
 IN_CHAT = Text("请在群里确认", "Acknowledge in the chat")
+IN_CHAT_BRIEFLY = Text("请在群里确认", "ack in chat")
 PRESSED_ACK = Text("已确认，谢谢", "Acknowledged, thank you")
 PRESSED_ESCALATE = Text("已升级，正在呼叫下一位", "Escalated; the next one is being called")
 _LINK = re.compile(r"\w+://\S+")
@@ -26,8 +28,13 @@ def plain(text: str, most: int) -> str:
     return _END.sub("", cut[: cut.rindex(" ")] if " " in cut[most // 2 :] else cut)
 
 
-def action(lang: Lang, *, keys: bool) -> str:
-    """What to do about the call: press a key, or, where no key can come back, acknowledge in the chat."""
+def action(lang: Lang, *, keys: bool, brief: bool = False) -> str:
+    """What to do about the call: press a key, or, where no key can come back, acknowledge in the chat.
+
+    `brief` has at most 12 characters.
+    """
+    if brief:
+        return (BRIEFLY if keys else IN_CHAT_BRIEFLY).in_(lang)
     return (PRESS if keys else IN_CHAT).in_(lang)
 
 

@@ -51,6 +51,8 @@ def read(text: str, name: str, model: type[Model], *, error: type[WarroomError])
         return model.model_validate(_plain(document)), document
     except ValidationError as exc:
         raise error(_explain(exc, name, document)) from exc
+    except UnicodeEncodeError as exc:
+        raise error(f"{name}:1:1: holds half a character ({exc.object[exc.start]!r}); write it whole") from exc
 
 
 def where(document: Any, path: tuple[int | str, ...]) -> str:
@@ -85,6 +87,8 @@ def _plain(value: Any) -> Any:
         return [_plain(v) for v in value]
     if isinstance(value, bool) or value is None:
         return value
+    if isinstance(value, str):
+        value.encode()  # "\ud800" is half a character: nothing can print or keep it
     for kind in (int, float, str):
         if isinstance(value, kind):
             return kind(value)

@@ -199,3 +199,53 @@ def test_the_rules_of_patrols_are_read_from_file_and_environment(tmp_path: Path)
 def test_a_mistake_in_the_rules_of_patrols_is_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         read(tmp_path, text)
+
+
+TWILIO = '[[pagers]]\nname = "tw"\nkind = "twilio"\naccount_sid = "AC1"\nfrom = "+15005550006"\n'
+
+
+def test_each_kind_of_pager_has_keys_and_secrets_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("canary-old\n")
+    secrets = {
+        "WARROOM_PAGER_TW_AUTH_TOKEN": "canary-t",
+        "WARROOM_PAGER_TW_OLD_AUTH_TOKEN_FILE": str(tmp_path / "token"),
+    }
+    config = read(tmp_path, TWILIO, **secrets)
+    (pager,) = config.pagers
+    assert (pager.kind, dict(pager.options)) == ("twilio", {"account_sid": "AC1", "from": "+15005550006"})
+    assert dict(pager.secrets) == {"AUTH_TOKEN": "canary-t", "OLD_AUTH_TOKEN": "canary-old"}
+    assert set(config.secrets()) == {"canary-t", "canary-old"}
+    assert "canary" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "says"),
+    [
+        (
+            '[[pagers]]\nname = "tw"\nkind = "twilio"\nfrom = "+1500"\n',
+            {},
+            "[[pagers]] tw: kind twilio is half configured: account_sid, WARROOM_PAGER_TW_AUTH_TOKEN not set",
+        ),
+        (
+            '[[pagers]]\nname = "a-b"\nkind = "tencent_vms"\napp_id = "1"\ntemplate = "2"\n',
+            {"WARROOM_PAGER_A_B_SECRET_ID": "x"},
+            "[[pagers]] a-b: kind tencent_vms is half configured: WARROOM_PAGER_A_B_SECRET_KEY not set",
+        ),
+        (f'{TWILIO}template = "x"\n', {}, "[[pagers]] tw: kind twilio has no key 'template'; it has account_sid, from"),
+        ('[[pagers]]\nname = "x"\nkind = "twillio"\n', {}, "kind 'twillio' is unknown; did you mean 'twilio'?"),
+        (f'{TWILIO}url = "api.twilio.com"\n', {"WARROOM_PAGER_TW_AUTH_TOKEN": "x"}, "url is 'api.twilio.com'"),
+        (TWILIO + TWILIO, {"WARROOM_PAGER_TW_AUTH_TOKEN": "x"}, "there are two of this name"),
+        (
+            TWILIO,
+            {"WARROOM_PAGER_TW_AUTH_TOKEN": "x", "WARROOM_PAGER_TW_AUTHTOKEN_OLD": "y"},
+            "unknown variable WARROOM_PAGER_TW_AUTHTOKEN_OLD; did you mean WARROOM_PAGER_TW_",
+        ),
+        (PAGER, {"WARROOM_PAGER_CALL_GW_SECRET": "whsec_!"}, 'must be "whsec_" followed by base64'),
+    ],
+)
+def test_a_half_configured_pager_names_what_is_missing(
+    tmp_path: Path, text: str, environ: dict[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, **environ)
+    assert says in str(caught.value)

@@ -76,6 +76,7 @@ def test_pagerduty_lists_turns_with_the_name_in_the_middle_and_its_feed_comes_to
         ((*WEEK, "SUMMARY:lin", "RRULE:FREQ=MINUTELY"), 'event "lin" repeats by the minute'),
         ((*WEEK, "SUMMARY:lin", "RRULE:FREQ=SOMETIMES"), "x.ics: "),
         (("DTSTART:yesterday", "SUMMARY:lin"), "x.ics: "),
+        (("DTSTART;TZID=Europe:20260112T080000", "DTEND:20260119T080000Z", "SUMMARY:lin"), "x.ics: is no calendar"),
         (("DTSTART:20200101T000000Z", "DTEND:20200102T000000Z", "SUMMARY:lin"), "nobody would be on call"),
     ],
 )

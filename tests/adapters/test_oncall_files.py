@@ -104,6 +104,12 @@ def refusal(text: str, base: Base = BASE) -> str:
         (HEAD + "vendors: {tencent: {people: {Lin: {}}}}\n", "is one of ours too; give one another name"),
         ("vendors: {tencent: {ticket_url: 'javascript:1'}}\n", "vendors.tencent.ticket_url"),
         ("schedules: [a]\n", "x.yaml:1:1: schedules"),
+        (
+            HEAD + ROTA.replace("2026-01-05", "9999-12-31"),
+            "schedules.backend.layers.0.start: Input should be less than",
+        ),
+        ("severities: {sev1: {remind: 99999999999999d}}\n", "severities.sev1.remind: '99999999999999d' is no duration"),
+        ('severities: {sev1: {policy: "\\ud800"}}\n', "x.yaml:1:1: holds half a character"),
     ],
 )
 def test_a_mistake_is_told_with_its_place_its_reason_and_its_fix(text: str, said: str) -> None:

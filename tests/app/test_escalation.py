@@ -14,7 +14,7 @@ from bot.domain.errors import SendFailed
 from bot.domain.escalation import Policy, Step, Target, TargetKind, Way
 from bot.domain.incident import Entry, EntryKind
 from bot.domain.page import CallLimit, CallStatus, Person
-from bot.testing import FixedClock
+from bot.testing import FakeChat, FixedClock
 from tests.store.fixtures import database, store_url
 from tests.transcript import ROOM, Night, a_night
 
@@ -63,12 +63,14 @@ async def said(night: Night, kind: EntryKind = EntryKind.ESCALATION) -> Sequence
 async def test_a_policy_calls_its_people_in_turn_until_a_key_is_pressed(night: Night, clock: FixedClock) -> None:
     await night.types("/page")
     assert [c.key for c in await night.rings(1)] == ["INC-1:1:lin:1"]
-    await night.settle()
+    await night.until("@lin by chat, phone: dialled (phone)")
     assert "INC-1 untitled incident: calling lin" in night.shows()
-    assert "@lin by chat, phone: dialled (phone)" in night.shows()
     assert "chen at 23:05:00" in night.shows()
     await pass_minutes(night, clock, 5)
     assert [c.key for c in await night.rings(2)] == ["INC-1:1:lin:1", "INC-1:2:chen:1"]
+    assert "INC-1 untitled incident: lin did not take it" in night.shows()
+    assert "chen at 23:05:00" not in night.shows()
+    assert night.shows().count("[I have it: /ack INC-1]") == 1
     assert await night.phone("INC-1:2:chen:1", CallStatus.ANSWERED, "1")
     assert "chen has INC-1 (by key press)" in night.shows()
     assert night.shows().count("chen has it · INC-1") == 2
@@ -223,3 +225,26 @@ async def test_a_page_over_a_providers_limit_is_passed_over_and_stays_queued(nig
     words = "step 1 reaches nobody (lin: phone: its limit of 1/h for lin is reached): the next step is taken now"
     assert words in [e.en for e in await said(night)]
     assert "lin" not in [e.data["person"] for e in await said(night, EntryKind.PAGE) if e.data.get("step") == 1]
+
+
+class DirectChat(FakeChat):
+    """A chat that can talk to one person alone."""
+
+    def direct_room(self, person: Person) -> str | None:
+        return f"{self.platform}:@{person.name}" if person.name != "chen" else None
+
+
+async def test_whoever_is_reached_by_app_gets_the_card_alone_and_it_changes_there_too(
+    store_url: str, clock: FixedClock, tmp_path: Path
+) -> None:
+    by_app = Policy(name="default", steps=(step(0, "lin", "chen", by=(Way.APP, Way.PHONE)),))
+    directory = Directory(people=PEOPLE, policies={"default": by_app})
+    async with a_night(tmp_path, url=store_url, clock=clock, directory=directory, chat=DirectChat("console")) as night:
+        await night.types("/page")
+        await night.rings(2)
+        await night.until("calling chen, lin", "console:@lin")
+        assert "[I have it: /ack INC-1]" in night.shows("console:@lin")
+        assert night.shows("console:@chen") == ""
+        await night.types("/ack INC-1", user="lin", room="console:@lin")
+        assert "lin has it · INC-1" in night.shows("console:@lin")
+        assert "lin has it · INC-1" in night.shows()

@@ -168,7 +168,12 @@ def test_a_date_that_has_passed_is_next_years() -> None:
     assert read_moment("01-14 08:00", now=NOON, zone=BERLIN) == datetime(2027, 1, 14, 8, tzinfo=BERLIN)
 
 
-@pytest.mark.parametrize("typed", ["", "25:00", "13-40 10:00", "02-30 10:00", "soon 10:00", "2026-01-20", "١٢:٠٠"])
+TOO_FAR = ["9999-12-31 23:59", "0001-01-01 00:00", "9999-12-31T23:59-12:00"]
+
+
+@pytest.mark.parametrize(
+    "typed", ["", "25:00", "13-40 10:00", "02-30 10:00", "soon 10:00", "2026-01-20", "١٢:٠٠", *TOO_FAR]
+)
 def test_what_is_no_time_is_refused(typed: str) -> None:
     with pytest.raises(UserError):
         read_moment(typed, now=NOON, zone=BERLIN)

@@ -118,7 +118,7 @@ def _calendars(text: str, file: str) -> Sequence[Calendar]:
 
     try:
         calendars: Sequence[Calendar] = Calendar.from_ical(text, multiple=True)
-    except (ValueError, KeyError, IndexError) as exc:
+    except Exception as exc:  # the same
         raise ConfigError(f"{file}: is no calendar: {exc}") from exc
     if not calendars or any(one.name != "VCALENDAR" for one in calendars):
         raise ConfigError(f"{file}: is no calendar; it must begin with BEGIN:VCALENDAR")

@@ -52,7 +52,12 @@ class LayerModel(Loose):
     people: People = Field(default=[], description="in the order of their turns")
     every: Every = Field(default=(1, "weeks"), description='how long a turn is: "12h", "1d", "1w", "2w"')
     handover: Handover = Field(default=(None, time(9)), description='"monday 10:00" or "10:00", on the wall clock')
-    start: date | None = Field(default=None, description="the day on which the first person's first turn begins")
+    start: date | None = Field(
+        default=None,
+        ge=date(2000, 1, 1),
+        lt=date(2100, 1, 1),
+        description="the day on which the first person's first turn begins",
+    )
     timezone: Zone | None = Field(default=None, description="IANA name; without it the schedule's")
     only: Windows = Field(default=[], description='when it counts: "mon-fri 09:00-18:00", "22:00-06:00", "sat,sun"')
     ical: str = Field(default="", description="a calendar file beside this one, whose events name who is on call")

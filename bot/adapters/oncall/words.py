@@ -20,7 +20,7 @@ NAME = r"^[^\s:@/\\\"']{1,64}$"
 """Names stand in commands and in the keys of pages (incident:step:target:attempt)."""
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 """ITU-T E.164: a plus sign and at most 15 digits, the country's first."""
-_SPAN = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(s|m|h|d)\s*")
+_SPAN = re.compile(r"\s*(\d{1,6}(?:\.\d{1,6})?)\s*(s|m|h|d)\s*")
 _EVERY = re.compile(r"\s*(?:(\d{1,3})\s*)?(h|d|w|hours?|days?|weeks?)\s*")
 _CLOCK = re.compile(r"([01]?\d|2[0-4]):([0-5]\d)")
 

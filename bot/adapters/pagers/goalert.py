@@ -7,7 +7,7 @@ alert. It reports by a webhook contact method, signed with a key that it shows n
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bot.adapters.pagers.http import Http, by_path, refusal, table
@@ -19,11 +19,12 @@ from bot.domain.spoken import plain
 MOST_SUMMARY = 118
 """What every version keeps whole; newer ones keep 1024."""
 MOST_DETAILS = 6 * 1024
-_BY_SOMEBODY = re.compile(r"(?:Acknowledged|Closed) by (?P<who>.+?)(?: via .*)?")
+_BY_SOMEBODY = re.compile(r"(?:Acknowledged|Closed) by (?P<who>.+?)(?: \([^()]*\))?")
+"""What a person did; what an integration did, ours among them, reads "via". The way follows in brackets."""
 
 
 class GoAlertPager:
-    """Implements `Pager`, `HangsUp` and `Listens`. References read "ID KEY": reports name the ID, closing the key."""
+    """Implements `Pager`, `HangsUp` and `Listens`. References: "NAME#ID KEY", as reports name the ID."""
 
     def __init__(self, config: PagerConfig, *, keys: bool) -> None:
         # Keys are pressed in its own calls: `keys` changes nothing here.
@@ -45,22 +46,27 @@ class GoAlertPager:
         row = await self._post(alert)
         # `_id` until the alert's JSON became the answer's; both name the alert of the notifications.
         ident = row.get("AlertID") or row.get("_id") or row.get("id") or ""
-        return f"{ident} {page.key}".strip()
+        return f"{self._alert(ident)} {page.key}" if ident else page.key
 
     async def hang_up(self, ref: str) -> None:
         """Close the alert."""
-        ident, _, key = ref.partition(" ")
-        await self._post({"summary": "closed by Warroom", "dedup": key if ident.isdigit() and key else ref} | _CLOSE)
+        first, _, rest = ref.partition(" ")
+        key = rest if first.startswith(self._alert("")) else ref
+        await self._post({"summary": "closed by Warroom", "dedup": key, "action": "close"})
 
     def read(self, given: Given) -> Heard:
         """A status update of an alert: acknowledged or closed by somebody counts as key 1."""
         by_path(given, self._path_secret)
-        heard = _callback(table(given.body))
+        heard = _callback(table(given.body), self._alert)
         return Heard(said=(heard,) if heard else (), insists=False)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.close()
+
+    def _alert(self, ident: object) -> str:
+        # Two GoAlerts count their alerts from 1 each.
+        return f"{self.name}#{ident}"
 
     async def _post(self, alert: Mapping[str, str]) -> Mapping[str, Any]:
         # The token goes into a header: addresses end up in logs.
@@ -71,12 +77,9 @@ class GoAlertPager:
         return answer.json()
 
 
-_CLOSE = {"action": "close"}
-
-
-def _callback(row: Mapping[str, Any]) -> Callback | None:
+def _callback(row: Mapping[str, Any], name: Callable[[object], str]) -> Callback | None:
     found = _BY_SOMEBODY.fullmatch(str(row.get("LogEntry") or "")[:500].strip())
     ident = str(row.get("AlertID") or "")
     if row.get("Type") != "AlertStatus" or found is None or not ident:
         return None
-    return Callback(status=CallStatus.ANSWERED, digits=DIGIT_ACK, refs=(ident,), by=found["who"][:80])
+    return Callback(status=CallStatus.ANSWERED, digits=DIGIT_ACK, refs=(name(ident),), by=found["who"][:80])

@@ -23,7 +23,7 @@ from bot.domain.webhooks import BadSignature
 API = "https://events.pagerduty.com"
 MOST_KEY = 255
 MOST_SUMMARY = 1024
-_SEVERITY = {"sev1": "critical", "sev2": "error", "sev3": "warning"}
+_SEVERITY = {"sev1": "critical", "sev2": "error", "sev3": "warning", "sev4": "info", "sev5": "info"}
 _MOST_SIGNATURES = 16
 
 
@@ -46,7 +46,7 @@ class PagerDutyPager:
         payload = {
             "summary": f"[{page.incident}] {page.severity} {title} ({page.person.name})"[:MOST_SUMMARY],
             "source": "warroom",
-            "severity": _SEVERITY.get(page.severity.lower(), "critical" if not page.severity else "info"),
+            "severity": _SEVERITY.get(page.severity.lower(), "critical"),
             "custom_details": {"text": page.text, "who": page.person.name, "incident": page.incident, "key": page.key},
         }
         links = [{"href": page.ack_url, "text": "Acknowledge in Warroom"}] if page.ack_url.startswith("http") else []

@@ -27,12 +27,12 @@ class Template:
         return self._templates[page.person.lang] or self._templates["zh"]
 
     def values(self, page: Page, *, short: bool = False, keys: bool = True) -> Sequence[tuple[str, str]]:
-        """(name, value) of each variable; none is empty, which both clouds refuse. `keys`: whether the call takes any."""
+        """(name, value) of each variable, none empty: both clouds refuse that. `keys`: whether the call takes any."""
         # A call that has no template of the person's language speaks the template's.
         lang = page.person.lang if self._templates[page.person.lang] else "zh"
         words = {
             "severity": plain(page.severity, SHORT_CHARS),
             "title": plain(page.title, SHORT_CHARS if short else TITLE_CHARS),
-            "action": action(lang, keys=self._keys and keys),
+            "action": action(lang, keys=self._keys and keys, brief=short),
         }
         return [(name, words[name] or "-") for name in self._params]

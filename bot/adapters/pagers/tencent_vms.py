@@ -11,7 +11,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
+
+import httpx
 
 from bot.adapters.pagers.http import Answer, Http, by_path, keys_of, number, refusal, table, without
 from bot.adapters.pagers.template import Template
@@ -79,7 +80,7 @@ class TencentPager:
         body = json.dumps(asked).encode()
         stamp = int(self._now())
         head = tencent.headers("SendTtsVoice", VERSION, self._region, stamp)
-        signed = [("content-type", head["content-type"]), ("host", urlsplit(self._url).netloc)]
+        signed = [("content-type", head["content-type"]), ("host", httpx.URL(self._url).netloc.decode())]
         head["authorization"] = tencent.authorization(
             self._credential, service=SERVICE, signed=signed, payload=body, timestamp=stamp
         )

@@ -11,7 +11,7 @@ import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
@@ -94,8 +94,8 @@ class TwilioPager:
         A guess: Twilio keeps nothing of ours with a call.
         """
         since = datetime.fromtimestamp(self._now() - FOUND_WITHIN_S, UTC)
-        # Twilio compares the day only, and a call that waits in its queue has no start yet.
-        query = {"To": number(page), "From": self._from, "StartTime>": (since - timedelta(days=1)).strftime("%Y-%m-%d")}
+        # By time it can only be asked for the day a call has started on, and one that waits in its queue has not.
+        query = {"To": number(page), "From": self._from, "PageSize": "20"}
         answer = await self._http.ask("GET", f"{self._calls}.json", params=query, auth=self._auth)
         if not answer.ok:
             raise _refused(answer)
@@ -225,6 +225,7 @@ def _response(inner: str) -> str:
 
 def _time(word: object) -> datetime | None:
     try:
-        return parsedate_to_datetime(str(word))
+        at = parsedate_to_datetime(str(word))
+        return at if at.tzinfo else at.replace(tzinfo=UTC)
     except ValueError:
         return None

@@ -142,7 +142,9 @@ class SqlOutbox:
         c, now = outbox.c, await self._session.now()
         recent = (
             select(outbox)
-            .where(c.state.in_(STATES), c.kind == "page", c.due_at >= now - due, c.due_at <= now)
+            .where(c.state.in_(STATES), c.kind == "page", c.due_at >= now - due)
+            # One that waits for its next try may have made the phone ring with its first.
+            .where(or_(c.due_at <= now, c.attempts > 0))
             .order_by(c.due_at.desc(), c.seq.desc())
         )
         return [_row(row) for row in (await self._session.connection.execute(recent)).all()]
