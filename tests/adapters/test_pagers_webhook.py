@@ -68,6 +68,7 @@ async def test_a_page_is_posted_signed_with_every_field_and_its_key(phone: Phone
         "attempt": 1,
         "callback_url": "https://warroom.example/hooks/phone/phone",
         "ack_url": "",
+        "meeting_url": "",
     }
     assert request.headers["idempotency-key"] == KEY
     assert verify(request.headers, request.body, [SECRET], now=time.time()) == KEY
