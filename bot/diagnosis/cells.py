@@ -61,6 +61,11 @@ class Cell:
         return self.agent, self.layer, self.service
 
     @property
+    def row(self) -> str:
+        """Under what its times are kept: the layer, and the service where the cell is about one."""
+        return f"{self.layer}|{self.service}" if self.service else self.layer
+
+    @property
     def rate(self) -> float:
         """Share of tries that worked."""
         return self.ok / self.tries if self.tries else 0.0

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from bot.diagnosis.baseline import Baseline, Onset
 from bot.diagnosis.baseline import Key as Normal
-from bot.diagnosis.cells import Cell, Key, together
+from bot.diagnosis.cells import SHARED, Cell, Key, together
 from bot.diagnosis.extras import EXTRA_FIELDS, extras
 from bot.diagnosis.history import TIMING_FIELDS, changed, compared
 from bot.diagnosis.pinned import ADDRESS_FIELDS, ADDRESS_GROUPS, Pinned, compare
@@ -30,6 +30,8 @@ GROUPS = ("all", "inside", "outside", "near", "far", "pods", "vms")
 """Groups of vantage points in a scope's facts: near = outside but in the same region, far = other regions,
 pods and vms = inside, by vantage."""
 
+SLOW_LAYERS = ("tls", "http", "by_name", "api", "api_signed", "store", "db")
+"""Layers whose time is the service's own."""
 Facts = Mapping[str, Any]
 
 
@@ -86,10 +88,16 @@ class Picture:
         return tuple(sorted({c.service for c in self.parts if c.service and c.tries}))
 
     def of(self, service: str) -> Picture:
-        """As if no other service had been asked. What is normal is known of all together only, so not here."""
+        """As if no other service had been asked."""
         parts = tuple(c for c in self.parts if c.service in ("", service))
         pinned = tuple(p for p in self.pinned if p.service == service)
-        return replace(self, parts=parts, pinned=pinned, baselines={})
+        own = {
+            (a, row.removesuffix(f"|{service}")): b
+            for (a, row), b in self.baselines.items()
+            if row.endswith(f"|{service}")
+        }
+        shared = {key: b for key, b in self.baselines.items() if key[1] in SHARED}
+        return replace(self, parts=parts, pinned=pinned, baselines=shared | own)
 
     def without(self, keys: Collection[Key]) -> Picture:
         """As if these had not been measured."""
@@ -134,6 +142,7 @@ def facts(picture: Picture, scope: Scope) -> Facts:
         mine = [c for c in picture.cells if holds(c, c.agent)]
         out[group] = _group(mine, picture.baselines)
         out[group]["agents"] = sum(1 for a in picture.agents if holds(a, a.name))
+    out["all"]["slow_services"] = _slow_services(picture)
     out["inside"] |= extras(picture.extras, inside)
     out["all"] |= extras(picture.extras, frozenset(a.name for a in picture.agents))
     out["scope"] = {
@@ -150,6 +159,18 @@ def facts(picture: Picture, scope: Scope) -> Facts:
     near, onset = picture.changes, picture.onset
     out["changes"] = changed(near, onset) if near is not None and onset is not None else {}
     return out
+
+
+def _slow_services(picture: Picture) -> list[str]:
+    """Of several services those that are slow from everywhere, at any layer past the connection."""
+    several = picture.services if len(picture.services) > 1 else ()
+    found = []
+    for service in several:
+        own = picture.of(service)
+        rows = {layer: [c for c in own.cells if c.layer == layer and c.tries] for layer in SLOW_LAYERS}
+        if any(compared(cells, own.baselines).get("slow") for cells in rows.values() if cells):
+            found.append(service)
+    return found
 
 
 def _group(mine: Sequence[Cell], baselines: Mapping[Normal, Baseline]) -> dict[str, Any]:
@@ -312,6 +333,7 @@ GROUP_FIELDS: Mapping[str, type] = {
     "regions": int,
     "red_layers": list,
     "odd_answers": list,
+    "slow_services": list,
     "other_answers": list,
     "shared_answers": list,
     "resolvers_differ": bool,

@@ -84,7 +84,9 @@ class Investigation:
 
     def recalled(self) -> dict[str, Any]:
         """What is known of the time before, as far as it is about what was asked."""
-        return self._history.to_json({(c.agent, c.layer) for c in self.picture().cells})
+        seen = self.picture()
+        keys = {(c.agent, c.layer) for c in seen.cells} | {(c.agent, c.row) for c in seen.parts}
+        return self._history.to_json(keys)
 
     def start(self) -> Sequence[ProbeRequest]:
         """The first round."""

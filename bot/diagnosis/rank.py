@@ -106,8 +106,14 @@ def _rank(seen: Picture, hypotheses: Sequence[Hypothesis]) -> list[Ranked]:
             tried.append(_judge(hypothesis, scope, views[scope]))
         if tried:
             # Of places that fit alike the smallest, and of one service rather than all: it says most.
-            best.append(max(tried, key=lambda r: (r.logit, bool(r.scope.service), -len(r.scope.agents), r.scope.name)))
+            best.append(max(tried, key=_fit))
     return sorted(best, key=lambda r: (-r.logit, r.hypothesis.id))
+
+
+def _fit(ranked: Ranked) -> tuple[float, bool, int, int, str]:
+    """How well a place fits; the kind that the hypothesis names first wins where a machine is all there is of a VPC."""
+    scope, kinds = ranked.scope, ranked.hypothesis.scopes
+    return ranked.logit, bool(scope.service), -len(scope.agents), -kinds.index(scope.kind), scope.name
 
 
 def _places(hypothesis: Hypothesis, seen: Picture, reds: Sequence[Cell]) -> Sequence[Scope]:
@@ -115,7 +121,8 @@ def _places(hypothesis: Hypothesis, seen: Picture, reds: Sequence[Cell]) -> Sequ
     places = [scope for kind in hypothesis.scopes for scope in scopes(kind, seen.agents)]
     if not hypothesis.each_service or len(seen.services) < 2:
         return places
-    ailing = sorted({c.service for c in reds if c.service})
+    slow = facts(seen, places[0])["all"]["slow_services"] if seen.baselines and places else ()
+    ailing = sorted({c.service for c in reds if c.service} | {*slow})
     return [*places, *(replace(place, service=service) for place in places for service in ailing)]
 
 
