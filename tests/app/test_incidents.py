@@ -207,7 +207,7 @@ async def test_the_playbook_runs_before_anybody_asks(night: Night) -> None:
     night.rule = nights.vpc_dns_rate_limited
     await night.types("/incident declare SMS is down sev4")
     assert (await stands(night)).playbook == "sms"
-    assert "Verdict: 23:00 most likely: DNS of blue is rate-limited" in night.shows()
+    assert "Verdict: 23:00 most likely: DNS of VPC blue is rate-limited" in night.shows()
     assert (await stands(night)).state.value == "declared"
 
 
@@ -216,7 +216,7 @@ async def test_a_grave_incident_gets_its_room_with_the_people_who_are_called_and
     await night.types("/incident declare SMS is down sev1", user="chen")
     ((room, title, members),) = night.chat.rooms
     assert (title, members) == ("INC-1 SMS is down", ("chen", "lin"))
-    await night.until("most likely: DNS of blue is rate-limited", room)
+    await night.until("most likely: DNS of VPC blue is rate-limited", room)
     assert "sev1 · declared" in night.shows(room)
     assert await night.types("/ack", room=room) is None
     assert "On it: lin since 23:00" in night.shows(room)
