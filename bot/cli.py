@@ -37,6 +37,9 @@ addresses only, captures nothing, and never reaches metadata services. A hub wit
 `warroom agent enroll --name NAME` mints a single-use token, and with --forget takes an agent off the list again.
 With --check nothing joins: exit status 0 when the agent could work (what it lacks is said), 2 when it could not.
 
+exit status: 0 told to stop, 1 something broke, 2 wrong use, 3 the hub did not let it in (wrong or used token, unknown
+key, name taken), 4 the hub sent it away (forgotten, or replaced by another process). Only 1 is worth a restart.
+
 examples:
   warroom agent --hub wss://warroom.example --name sh-vm-1 --region shanghai --vantage vm --env prod
   warroom agent --hub ws://10.0.0.5:8800 --name sh-pod --region shanghai --vantage pod --cluster tke-prod
@@ -236,8 +239,7 @@ def _agent(commands: Commands) -> None:
             print("\n".join(lines))
             return DONE if well else WRONG_USE
         # Probes wait on an epoll set of their own: uvloop would make nothing quicker here, and take 2 MB.
-        asyncio.run(run_agent(options))
-        return DONE
+        return asyncio.run(run_agent(options))
 
     parser = _add(
         commands, "agent", "A vantage point: dials out to the bot and probes within its policy.", run, AGENT_EPILOG

@@ -68,7 +68,7 @@ class Strict:
         """The last words of an agent that is not let in."""
         with self.agent(token, **where) as process:
             _, said = process.communicate(timeout=30)
-        assert process.returncode == 1, said
+        assert process.returncode == 3, said
         return said
 
 

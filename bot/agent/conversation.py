@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from bot.agent.known_hub import HubMemory
-from bot.agent.pipe import Pipe, PipeBroken, RefusedByHub, unless
+from bot.agent.pipe import Pipe, PipeBroken, RefusedByHub, SentAway, unless
 from bot.agent.runner import Runner
 from bot.domain.errors import FrameError
 from bot.domain.failure import Failure
@@ -62,7 +62,7 @@ class Party:
 async def converse(party: Party, pipe: Pipe, *, welcomed: Callable[[], None] = lambda: None) -> None:
     """Talk until the pipe breaks, or until the party stops and has drained.
 
-    Raises PipeBroken, FrameError, TimeoutError, StrangeHub, and RefusedByHub for good.
+    Raises PipeBroken, FrameError, TimeoutError, StrangeHub, and for good RefusedByHub or, once in, SentAway.
     """
     session, clock = await unless(party.stop, _introduce(party, pipe))
     welcomed()
@@ -98,12 +98,12 @@ def _welcome(text: str, shake: AgentHandshake, session: Session) -> Welcome:
     signed = text.startswith("{")
     frame = decode(text, Verifier(shake.hub)) if signed else session.open(text)
     if isinstance(frame, Refused):
-        raise _refusal(frame, final=shake.expected and not signed)
+        raise _refusal(frame, RefusedByHub, final=shake.expected and not signed)
     return shake.accept(frame)
 
 
-def _refusal(said: Refused, *, final: bool = True) -> Exception:
-    return RefusedByHub(said.reason) if said.final and final else PipeBroken(f"the hub says: {said.reason}")
+def _refusal(said: Refused, kind: type[RefusedByHub], *, final: bool = True) -> Exception:
+    return kind(said.reason) if said.final and final else PipeBroken(f"the hub says: {said.reason}")
 
 
 class _Talk:
@@ -144,7 +144,7 @@ class _Talk:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         elif isinstance(frame, Refused):
-            raise _refusal(frame)
+            raise _refusal(frame, SentAway)
         elif not isinstance(frame, Beat):
             raise FrameError(f"unexpected {type(frame).__name__.lower()} frame")
 

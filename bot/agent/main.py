@@ -17,6 +17,7 @@ from bot.agent.credentials import secret_of
 from bot.agent.hub_tls import trusted
 from bot.agent.keys import default_folder, own_key
 from bot.agent.known_hub import HubMemory
+from bot.agent.pipe import RefusedByHub, SentAway
 from bot.agent.policy import load_policy
 from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
@@ -114,11 +115,23 @@ def carrier_of(hub: str, environ: Mapping[str, str]) -> Carrier:
     return WebSocketCarrier(url=url, tls=trusted(environ) if url.startswith("wss:") else None)
 
 
-async def run(options: AgentOptions) -> None:
-    """Run until SIGTERM or SIGINT, then drain. Raises ConfigError or RefusedByHub."""
+NOT_LET_IN, SENT_AWAY = 3, 4
+"""Exit statuses of an agent that ended for good. docs/deploy/warroom-agent.service starts neither anew."""
+
+
+async def run(options: AgentOptions) -> int:
+    """Run until SIGTERM or SIGINT, then drain; returns the exit status. Raises ConfigError."""
     client = build(options, os.environ)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, client.stop.set)
-    await client.run()
+    try:
+        await client.run()
+    except SentAway as exc:
+        log.error("agent %s was sent away by the hub: %s; then start it again", options.name, exc)
+        return SENT_AWAY
+    except RefusedByHub as exc:
+        log.error("agent %s was not let in by the hub: %s; then start it again", options.name, exc)
+        return NOT_LET_IN
     log.info("agent %s stopped", options.name)
+    return 0

@@ -17,7 +17,11 @@ class PipeBroken(Exception):
 
 
 class RefusedByHub(WarroomError):
-    """The hub will not have this agent; the message is its reason and asking again will not help."""
+    """The hub does not let this agent in; the message is its reason and asking again will not help."""
+
+
+class SentAway(RefusedByHub):
+    """The hub had let this agent in and will not have it any longer: it was forgotten, or replaced."""
 
 
 class Pipe(Protocol):

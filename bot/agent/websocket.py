@@ -17,7 +17,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from bot.agent.conversation import WELCOME_WITHIN_S, Party, converse
 from bot.agent.dial_hub import reach
 from bot.agent.hub_tls import tls_hint
-from bot.agent.pipe import PipeBroken, RefusedByHub, unless
+from bot.agent.pipe import PipeBroken, unless
 from bot.domain.errors import ConfigError, FrameError
 from bot.wire.frames import MAX_FRAME
 
@@ -51,7 +51,7 @@ class WebSocketCarrier:
     tls: ssl.SSLContext | None = None
 
     async def run(self, party: Party) -> None:
-        """Connect, talk, reconnect. Returns after `stop`; raises RefusedByHub on a refusal for good."""
+        """Connect, talk, reconnect. Returns after `stop`; raises RefusedByHub on a refusal for good, ConfigError."""
         tries, in_vain = 0, Counter[str]()
 
         def welcomed() -> None:
@@ -67,7 +67,7 @@ class WebSocketCarrier:
                 hint = tls_hint(exc, self.url)
                 log.warning("hub %s: %s%s", self.url, str(exc) or type(exc).__name__, hint and f"; {hint}")
             except InvalidURI as exc:
-                raise RefusedByHub(f"--hub {self.url!r} is no WebSocket URL") from exc
+                raise ConfigError(f"--hub {self.url!r} is no WebSocket URL") from exc
             if not party.stop.is_set():
                 await pause(party.stop, tries)
                 tries += 1

@@ -164,16 +164,16 @@ async def test_an_agent_connects_works_and_is_told_to_stop(tmp_path: Path) -> No
         assert "Traceback" not in said
 
 
-async def test_a_wrong_token_ends_the_process_with_status_1_and_what_to_check(tmp_path: Path) -> None:
+async def test_a_wrong_token_ends_the_process_with_status_3_and_what_to_check(tmp_path: Path) -> None:
     async with served(hub(token="another")) as url, agent_process(url, tmp_path) as agent:
         status, said = await agent.ends()
-    assert status == 1
-    assert "wrong token; check that WARROOM_AGENT_TOKEN is the one the bot runs with" in said
+    assert status == 3
+    assert "not let in by the hub: wrong token; check that WARROOM_AGENT_TOKEN is the one the bot runs with" in said
     assert "Traceback" not in said
     assert TOKEN not in said
 
 
-async def test_a_name_that_another_key_holds_ends_the_process_with_status_1(tmp_path: Path) -> None:
+async def test_a_name_that_another_key_holds_ends_the_process_with_status_3(tmp_path: Path) -> None:
     the_hub = hub()
     first, second = tmp_path / "one", tmp_path / "two"
     first.mkdir()
@@ -182,9 +182,30 @@ async def test_a_name_that_another_key_holds_ends_the_process_with_status_1(tmp_
         await ready(the_hub)
         async with agent_process(url, second) as thief:
             status, said = await thief.ends()
-        assert status == 1
+        assert status == 3
         assert "choose another --name" in said
         assert state_of(the_hub) == "ready"
+
+
+async def test_an_agent_that_is_forgotten_ends_with_status_4_and_what_it_needs(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url, agent_process(url, tmp_path) as agent:
+        await ready(the_hub)
+        the_hub.forget("sh-vm")
+        status, said = await agent.ends()
+    assert status == 4
+    assert "agent sh-vm was sent away by the hub: this agent was forgotten here; it needs a new token" in said
+    assert "Traceback" not in said
+
+
+async def test_an_agent_whose_name_and_key_another_process_uses_ends_with_status_4(tmp_path: Path) -> None:
+    the_hub = hub()
+    async with served(the_hub) as url, agent_process(url, tmp_path) as first:
+        await ready(the_hub)
+        async with agent_process(url, tmp_path):
+            status, said = await first.ends()
+    assert status == 4
+    assert "give each agent its own --name" in said
 
 
 async def test_told_to_stop_an_agent_delivers_what_it_is_at(tmp_path: Path) -> None:

@@ -23,10 +23,11 @@ from bot.adapters.agents import AgentDesk
 from bot.adapters.agents.nats import NatsAddress, NatsHub
 from bot.agent.conversation import Party
 from bot.agent.known_hub import HubMemory
+from bot.agent.main import NOT_LET_IN, SENT_AWAY
 from bot.agent.nats import NatsCarrier
 from bot.agent.policy import load_policy
 from bot.agent.runner import Runner
-from bot.cli import _parser
+from bot.cli import WRONG_USE, _parser
 from bot.domain.probe import Agent
 from bot.wire.frames import Hello
 from bot.wire.nats import NatsLogin, Server
@@ -58,6 +59,11 @@ def test_the_unit_is_sound_and_leaves_the_service_little_to_break(tmp_path: Path
     command = ["systemd-analyze", "security", "--offline=yes", f"--threshold={MOST_EXPOSED}", "--no-pager", sound]
     judged = subprocess.run(command, capture_output=True, text=True, check=False)
     assert judged.returncode == 0, judged.stdout[-500:]
+
+
+def test_an_agent_that_ended_for_good_is_not_started_anew() -> None:
+    unit = (DEPLOY / "warroom-agent.service").read_text()
+    assert f"RestartPreventExitStatus={WRONG_USE} {NOT_LET_IN} {SENT_AWAY}\n" in unit
 
 
 def test_every_manifest_is_one_that_kubernetes_takes() -> None:
