@@ -236,7 +236,13 @@ async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: 
 async def _show(parts: Parts, tx: Tx, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> None:
     """Keep the document and put the card, in place of what stood there."""
     found = document(
-        investigation, run_id=run.id, incident=run.incident, started_at=run.started_at, took_s=took_s, lang=room.lang
+        investigation,
+        run_id=run.id,
+        incident=run.incident,
+        started_at=run.started_at,
+        took_s=took_s,
+        lang=room.lang,
+        zone=parts.timezone,
     )
     await tx.runs.save(replace(run, document=found))
     card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
@@ -273,5 +279,5 @@ async def _record_verdict(tx: Tx, run: Run, investigation: Investigation, *, at:
     shares = {r.hypothesis.id: percent(r.share) for r in verdict.ranked[:3] if r.share >= 0.01}
     data = {"verdict": list(verdict.ids), "shares": shares, "culprit": culprit_of(investigation)}
     data["onset"] = onset_of(investigation)
-    text = headline(verdict)
+    text = headline(investigation)
     await record(tx, EntryKind.VERDICT, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)

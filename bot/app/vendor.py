@@ -43,16 +43,27 @@ def evidence_pack(run: Run, found: Any) -> tuple[Block, ...]:
     """What we saw, from where, since when: enough for another company's engineer to begin."""
     texts = found.get("texts", {})
     headline = texts.get("headline", {"zh": "", "en": ""})
-    reasons = tuple(Text(zh=w["zh"], en=w["en"]) for w in texts.get("why", ()))
     return (
         Header(text=Text(f"请协助：{headline['zh']}", f"please help: {headline['en']}"), tone="bad"),
-        Bullets(items=reasons, label=Text("我们看到的", "What we see")),
+        *_reasons(texts),
         Paragraph(
             text=Text(f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"),
             label=Text("测于", "Measured at"),
         ),
         Code(text="\n".join(_lines(found))),
     )
+
+
+def _reasons(texts: Any) -> list[Block]:
+    """Grouped by cause where there are two: what speaks for one may deny the other."""
+    groups = texts.get("reasons") or [{"title": None, "why": texts.get("why", ())}]
+    seen = Text("我们看到的", "What we see")
+    blocks: list[Block] = []
+    for group in groups:
+        title = group["title"] if len(groups) > 1 else None
+        label = Text(f"{seen.zh}：{title['zh']}", f"{seen.en}: {title['en']}") if title else seen
+        blocks.append(Bullets(items=tuple(Text(zh=w["zh"], en=w["en"]) for w in group["why"]), label=label))
+    return blocks
 
 
 def _lines(found: Any) -> list[str]:

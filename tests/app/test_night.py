@@ -20,7 +20,7 @@ async def test_diag_answers_with_cause_evidence_culprit_and_what_to_do(tmp_path:
         night.rule = nights.vpc_dns_rate_limited
         assert await night.types("/diag sms") is None
         shown = night.shows()
-        assert "most likely: DNS of blue is rate-limited by the provider" in shown
+        assert "most likely: DNS of VPC blue is rate-limited by the provider" in shown
         assert "10.3.7.21" in shown
         assert "Do now: stop or move the top client 10.3.7.21" in shown
         assert "Missing: nothing" in shown
@@ -34,7 +34,7 @@ async def test_the_same_answer_in_chinese(tmp_path: Path) -> None:
         night.rule = nights.vpc_dns_rate_limited
         await night.types("／diag　sms")
         shown = night.shows(lang="zh")
-        assert "最可能：blue 的 DNS 被云厂商限频" in shown
+        assert "最可能：VPC blue 的 DNS 被云厂商限频" in shown
         assert "现在做" in shown
 
 
@@ -136,7 +136,7 @@ async def test_the_war_room_gets_the_verdict_and_resolving_frees_both_rooms(tmp_
         assert title.startswith("INC-1 ")
         await night.settle()
         there = night.shows(room)
-        assert "a security group or firewall of blue blocks the target" in there
+        assert "a security group or firewall of VPC blue blocks the target" in there
         assert "nobody has acknowledged yet" in there
         await night.types("/ack", user="chen", room=room)
         assert "chen has INC-1" in night.shows()
@@ -153,7 +153,7 @@ async def test_the_vendor_gets_what_its_engineers_will_ask_for(tmp_path: Path) -
         await night.types("/diag sms")
         await night.types("/vendor tencent")
         pack = night.shows("console:vendor-tencent")
-        assert "please help: most likely: DNS of blue is rate-limited" in pack
+        assert "please help: most likely: DNS of VPC blue is rate-limited" in pack
         assert "east/vm" in pack
         assert "dns_timeout" in pack
 
