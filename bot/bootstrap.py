@@ -387,9 +387,9 @@ class Kept:
         """Read it, making the key on the first start. Raises StoreUnavailable."""
         async with store.begin() as tx:
             seed = await tx.settings.get("hub_key")
-            signer = Signer(base64.b64decode(seed)) if seed else Signer()
             if not seed:
-                await tx.settings.put("hub_key", base64.b64encode(signer.seed).decode())
+                seed = await tx.settings.keep("hub_key", base64.b64encode(Signer().seed).decode())
+            signer = Signer(base64.b64decode(seed))
             rows = json.loads(await tx.settings.get("agents") or "[]")
         return cls(signer=signer, agents=[_agent(row) for row in rows])
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.app.alert_sources import AlertSource, read_source
@@ -42,6 +43,8 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "slack": ("mode", "api_url"),
     "wecom": ("corp_id", "agent_id", "api_url", "bot_id", "bot_mode", "bot_url", "bot_name"),
 }
+SECRET_VARIABLES = frozenset({"WARROOM_DATABASE_PASSWORD", "WARROOM_DATABASE_PASSWORD_FILE"})
+"""Of sections whose variables are keys otherwise."""
 HAS_SECRETS = ("SLACK", "WECOM")
 """Sections whose variables are also secrets, which have names of their own."""
 KUBERNETES = re.compile(r"SERVICE_HOST|SERVICE_PORT(_.+)?|PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?")
@@ -101,7 +104,7 @@ class Config:
     public_url: str = ""
     lang: Lang = "zh"
     timezone: ZoneInfo = field(default_factory=lambda: ZoneInfo("Asia/Shanghai"))
-    database_url: str = "sqlite:///warroom.db"
+    database_url: str = field(default="sqlite:///warroom.db", repr=False)
     playbooks: Path | None = None
     """The team's own folder; None takes the shipped one."""
     spool: Path = Path("warroom-spool")
@@ -143,7 +146,8 @@ class Config:
         hooks = [s for p in self.pagers for s in p.all_secrets()]
         hooks += [s for c in self.changes for s in (c.secret, c.token)]
         hooks += [s for a in self.alerts for s in (a.secret, a.token)]
-        return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
+        database = unquote(urlsplit(self.database_url).password or "")
+        return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, database, *nats, *hooks)))
 
 
 def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[str] = ()) -> Config:
@@ -174,7 +178,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[
         public_url=_public_url(value("server", "public_url")),
         lang="zh" if language == "zh" else "en",
         timezone=_zone(value("server", "timezone", "Asia/Shanghai")),
-        database_url=value("database", "url", "sqlite:///warroom.db"),
+        database_url=_database(value("database", "url", "sqlite:///warroom.db"), secret("DATABASE_PASSWORD", environ)),
         playbooks=Path(folder) if folder else None,
         spool=Path(value("paths", "spool") or "warroom-spool"),
         oncall=Path(oncall) if (oncall := value("paths", "oncall")) else None,
@@ -232,7 +236,9 @@ def _check_variables(environ: Mapping[str, str]) -> None:
     for name in sorted(environ):
         section, _, key = name.removeprefix("WARROOM_").partition("_")
         keys = SECTIONS.get(section.lower(), ()) if name.startswith("WARROOM_") and key else ()
-        if section in HAS_SECRETS or not keys or key.lower() in keys or KUBERNETES.fullmatch(key):
+        if section in HAS_SECRETS or name in SECRET_VARIABLES or not keys or key.lower() in keys:
+            continue
+        if KUBERNETES.fullmatch(key):
             continue
         near = difflib.get_close_matches(key.lower(), keys, n=1)
         known = near or sorted(keys)
@@ -257,6 +263,21 @@ def _meeting(word: str) -> str:
     if word and not word.startswith(("https://", "http://")):
         raise ConfigError(f'server.meeting_url is {word!r}; it must read "https://meet.example/{{incident}}"')
     return word
+
+
+def _database(url: str, password: str) -> str:
+    """The URL with the password in it, which has a secret of its own so that the URL can stand where all read it."""
+    if not password:
+        return url
+    parts = urlsplit(url)
+    if not parts.scheme.startswith("postgres") or not parts.username:
+        raise ConfigError(
+            "WARROOM_DATABASE_PASSWORD goes with database.url = postgresql://USER@HOST/DB, which it is not"
+        )
+    if parts.password is not None:
+        raise ConfigError("there are two passwords of the database: in its url and in WARROOM_DATABASE_PASSWORD")
+    user, _, host = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}:{quote(password, safe='')}@{host}").geturl()
 
 
 def _heartbeat(word: str) -> str:

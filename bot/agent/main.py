@@ -19,6 +19,7 @@ from bot.agent.keys import default_folder, own_key
 from bot.agent.known_hub import HubMemory
 from bot.agent.pipe import RefusedByHub, SentAway
 from bot.agent.policy import load_policy
+from bot.agent.pulse import Pulse, pulse_file
 from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
 from bot.domain.errors import ConfigError
@@ -71,7 +72,8 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
     token = secret_of(environ, "WARROOM_AGENT_TOKEN")
     policy = load_policy(options.policy)
     context = policy.context(environ)
-    keep_out_of_the_log(redactor(context, token, *secrets_of(environ)))
+    nats = [secret_of(environ, f"WARROOM_NATS_{key}") for key in ("PASSWORD", "TOKEN")]
+    keep_out_of_the_log(redactor(context, token, *filter(None, nats), *secrets_of(environ)))
     agent = Agent(
         name=options.name.strip(),
         region=options.region,
@@ -94,6 +96,7 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
         runner=Runner(name=agent.name, context=context, concurrent=policy.concurrent),
         memory=memory,
         token=token,
+        pulse=Pulse(pulse_file(folder, agent.name)),
     )
     return AgentClient(party=party, carrier=carrier, context=context)
 
@@ -104,7 +107,8 @@ def carrier_of(hub: str, environ: Mapping[str, str]) -> Carrier:
         from bot.agent.nats import NatsCarrier
         from bot.wire.nats import PREFIX, NatsLogin, Subjects, server
 
-        given = {key: environ.get(f"WARROOM_NATS_{key}", "") for key in ("CREDS_FILE", "USER", "PASSWORD", "TOKEN")}
+        given = {key: secret_of(environ, f"WARROOM_NATS_{key}") for key in ("USER", "PASSWORD", "TOKEN")}
+        given["CREDS_FILE"] = environ.get("WARROOM_NATS_CREDS_FILE", "")
         return NatsCarrier(
             server=server(hub, "--hub"),
             login=NatsLogin.read(given),

@@ -556,6 +556,10 @@ class Settings(Protocol):
         """Insert or replace."""
         ...
 
+    async def keep(self, key: str, value: str) -> str:
+        """Insert unless it is there; returns what is there now: of several bots that start together, the first's."""
+        ...
+
 
 class Enrolments(Protocol):
     """Which agents are known by which keys, and who is invited."""

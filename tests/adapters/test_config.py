@@ -88,6 +88,21 @@ def test_secrets_come_from_the_environment_or_a_file_and_are_never_shown(tmp_pat
     assert "whsec" not in repr(config)
 
 
+def test_the_databases_password_may_come_apart_from_its_url(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("canary:p@ss\n")
+    url, file = "postgresql://warroom@db/warroom", str(tmp_path / "password")
+    config = read(tmp_path, f'[database]\nurl = "{url}"\n', WARROOM_DATABASE_PASSWORD_FILE=file)
+    assert config.database_url == "postgresql://warroom:canary%3Ap%40ss@db/warroom"
+    assert "canary:p@ss" in config.secrets()
+    assert "canary" not in repr(config)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///warroom.db", "postgresql://db/warroom", "postgresql://w:p@db/warroom"])
+def test_a_password_that_fits_no_url_is_a_mistake(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="WARROOM_DATABASE_PASSWORD"):
+        read(tmp_path, "", WARROOM_DATABASE_URL=url, WARROOM_DATABASE_PASSWORD="p")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

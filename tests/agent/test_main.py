@@ -104,6 +104,14 @@ def test_the_hubs_url_says_which_way_leads_there(hub_option: str, carrier: type)
         assert (way.login.user, way.subjects.prefix) == ("u", "w2")
 
 
+def test_the_login_at_nats_may_come_from_files(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("p\n")
+    given = {"WARROOM_NATS_USER": "u", "WARROOM_NATS_PASSWORD_FILE": str(tmp_path / "password")}
+    way = carrier_of("nats://b", given)
+    assert isinstance(way, NatsCarrier)
+    assert (way.login.user, way.login.password) == ("u", "p")
+
+
 @pytest.mark.parametrize(
     ("hub_option", "environ", "reason"),
     [

@@ -130,6 +130,16 @@ async def test_settings_are_replaced(store: Store) -> None:
         assert await tx.settings.get("hub_key") == "two"
 
 
+async def test_of_bots_that_start_together_all_keep_the_first_ones_setting(store: Store) -> None:
+    async def start(value: str) -> str:
+        async with store.begin() as tx:
+            return await tx.settings.keep("hub_key", value)
+
+    kept = await asyncio.gather(*(start(str(n)) for n in range(8)))
+    async with store.begin() as tx:
+        assert set(kept) == {await tx.settings.get("hub_key")}
+
+
 async def test_an_inbound_message_is_first_exactly_once_even_when_it_arrives_eight_times_at_once(store: Store) -> None:
     async def arrive() -> bool:
         async with store.begin() as tx:

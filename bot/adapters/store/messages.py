@@ -79,3 +79,10 @@ class SqlSettings:
         await self._session.connection.execute(
             insert.on_conflict_do_update(index_elements=["key"], set_={"value": value})
         )
+
+    async def keep(self, key: str, value: str) -> str:
+        """Insert unless it is there; returns what is there now."""
+        # On PostgreSQL the insert waits for another bot's, so that the look after it finds what was committed.
+        insert = self._session.insert(settings).values(key=key, value=value)
+        await self._session.connection.execute(insert.on_conflict_do_nothing(index_elements=["key"]))
+        return await self.get(key) or value
