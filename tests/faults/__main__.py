@@ -53,6 +53,7 @@ def _arguments() -> argparse.ArgumentParser:
     parser.add_argument("--at-once", type=int, default=3, help="worlds side by side")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), default="", help="a mistake to plant: it must be found")
     parser.add_argument("--state", type=Path, help="what is done already, one world a line")
+    parser.add_argument("--keep", type=Path, help="a folder for the ledgers of worlds with violations")
     parser.add_argument("--json", type=Path, help="where the figures go")
     return parser
 
@@ -82,7 +83,7 @@ async def _worlds(args: argparse.Namespace, done: list[dict[str, Any]]) -> None:
 
     async def one_after_the_other() -> None:
         while sum(row["counts"]["kills"] for row in done) < args.kills:
-            row = await live(next(coming), nursery)
+            row = await live(next(coming), nursery, args.keep)
             done.append(row)
             if args.state:
                 with args.state.open("a") as file:
@@ -100,10 +101,16 @@ async def _worlds(args: argparse.Namespace, done: list[dict[str, Any]]) -> None:
     await nursery.stop()
 
 
-async def live(spec: Spec, nursery: Nursery) -> dict[str, Any]:
-    """One world and its verdict as a row: {"name", "seed", "took_s", "violations", "named", "counts"}."""
+async def live(spec: Spec, nursery: Nursery, keep: Path | None = None) -> dict[str, Any]:
+    """One world and its verdict as a row: {"name", "seed", "took_s", "violations", "named", "counts"}.
+
+    The whole ledger of a world with violations goes into the folder `keep`.
+    """
     ledger = await run(spec, nursery)
     row = judge(ledger).to_json()
+    if keep and row["named"]:
+        file = keep / f"ledger-{spec.seed}.json"
+        file.write_text(json.dumps({"verdict": row, **asdict(ledger)}, default=str))
     return {"name": spec.name, "seed": spec.seed, "took_s": round(ledger.took_s, 1), "spec": asdict(spec), **row}
 
 

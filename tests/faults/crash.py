@@ -13,6 +13,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from pathlib import Path
 from typing import Any
 
 COMMITS = ("open", "step", "claim", "record", "ack")
@@ -46,9 +47,8 @@ class Recorder:
 
 
 def running_s() -> float:
-    """Seconds in which this thread ran or waited for a processor: what is left of an interval is waiting for others."""
-    with open("/proc/self/schedstat", "rb") as file:
-        ran, waited, _ = file.read().split()
+    """Seconds in which this thread ran or waited for a processor; the rest of an interval is waiting for others."""
+    ran, waited, _ = Path("/proc/self/schedstat").read_bytes().split()
     return (int(ran) + int(waited)) / 1e9
 
 

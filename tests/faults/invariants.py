@@ -141,7 +141,10 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
     for event in ledger.events:
         if event["e"] in ("answer", "record"):
             later[event["pid"], event["key"]].append(event)
+    claims: dict[tuple[int, str], float] = {}
     for event in ledger.events:
+        if event["e"] == "claim":
+            claims.update({(event["pid"], key): event["at"] for key, _generation in event["keys"]})
         if event["e"] != "post":
             continue
         pid, at, key = event["pid"], event["at"], event["key"]
@@ -149,7 +152,8 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
         ended, how, stops = ends.get((pid, began), (float("inf"), "", []))
         mine = [e for e in later[pid, key] if at <= e["at"] <= (ended or float("inf"))]
         attempt = Attempt(key, pid, at, {**event, "stops": stops})
-        attempt.excuse = _excuse(ledger, mine, at, ended, how, stops, faults[key])
+        claimed = min(at, claims.get((pid, key), at))
+        attempt.excuse = _excuse(ledger, mine, at, claimed, ended, how, stops, faults[key])
         yield attempt
 
 
@@ -157,6 +161,7 @@ def _excuse(
     ledger: Ledger,
     mine: Rows,
     at: float,
+    claimed: float,
     ended: float,
     how: str,
     stops: Sequence[tuple[float, float]],
@@ -165,30 +170,22 @@ def _excuse(
     answer = next((e for e in mine if e["e"] == "answer"), None)
     record = next((e for e in mine if e["e"] == "record"), None)
     until = record["at"] if record else ended or float("inf")
-    if any(_overlap(at - ledger.lease_s, until, one) for one in stops):
+    if any(_overlap(claimed, until, one) for one in stops):
         return "stopped"
+    killed = "killed" if how.startswith(("kill", "point")) else ""
     if answer is None:
-        return "killed" if how.startswith(("kill", "point")) else ""
+        return killed
+    # By its claim: a bot that came late to its POST gives it less time. No stand-in takes so long by itself.
+    slow = "slow" if min(until, answer["at"] + 10) - claimed > 0.6 * ledger.lease_s else ""
     if not 200 <= answer.get("status", 0) < 300:
         if any(fault and at - 0.5 <= moment <= answer["at"] + 0.5 for moment, fault in faults):
             return "injected"
-        # The stand-ins themselves had no processor for so long.
-        return (
-            "slow"
-            if answer["at"] - at > 0.6 * ledger.lease_s
-            else "refused"
-            if "cannot be reached" in str(answer)
-            else ""
-        )
-    if record is None or not record["done"]:
-        if any(_overlap(at, min(until, at + 2 * ledger.lease_s), one) for one in ledger.crashes):
-            return "database away"
-        if record is None and how.startswith(("kill", "point")):
-            return "killed"
-        return "slow" if until - at > 0.6 * ledger.lease_s else ""
-    if record["at"] - at > ledger.lease_s * 0.9:
-        return "slow"
-    return ""
+        return "refused" if "cannot be reached" in answer.get("error", "") else slow
+    if record is not None and record["done"]:
+        return slow if record["at"] - claimed > 0.9 * ledger.lease_s else ""
+    if any(_overlap(at, min(until, at + 2 * ledger.lease_s), one) for one in ledger.crashes):
+        return "database away"
+    return killed if record is None else slow
 
 
 def _overlap(since: float, until: float, other: tuple[float, float]) -> bool:

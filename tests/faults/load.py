@@ -20,7 +20,7 @@ STUBBORN = 2
 
 @dataclass
 class Load:
-    """`url` leads to whichever bot answers. What was promised to people is kept for the judge: it must have happened."""
+    """`url` leads to whichever bot answers. What was promised is kept for the judge: it must have happened."""
 
     url: str
     token: str
@@ -60,32 +60,26 @@ class Load:
     async def _incident(self, room: str) -> None:
         if self._dice.random() < 0.5:
             await self.say(f"/incident declare fault in {room}", room)
-        ends = time.monotonic() + 20
         while not await self.say("/page", room):
-            if time.monotonic() > ends:
-                return
             await asyncio.sleep(0.2)
         self.opened.append(room)
         found = await self._find(room)
-        if found is None:
-            return
         if self._stubborn < STUBBORN and self._dice.random() < 0.2:
             self._stubborn += 1
             return
         await asyncio.sleep(self._dice.choice((0.0, self._dice.uniform(0, 1), self._dice.uniform(0.5, 5))))
         await self._acknowledge(found, room, self._dice.choice(WAYS))
 
-    async def _find(self, room: str) -> str | None:
-        for _ in range(50):
+    async def _find(self, room: str) -> str:
+        while True:
             with suppress(httpx.HTTPError, ValueError, KeyError):
                 for row in (await self._client.get("/api/v1/incidents")).raise_for_status().json():
                     if row["room"] == room:
                         return str(row["id"])
             await asyncio.sleep(0.2)
-        return None
 
     async def _acknowledge(self, incident: str, room: str, way: str) -> None:
-        for _ in range(60):
+        while True:
             with suppress(httpx.HTTPError):
                 if await self._try(incident, room, way):
                     self.acknowledged.append((incident, way))

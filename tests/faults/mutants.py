@@ -48,7 +48,7 @@ def deadline_is_failure() -> None:
 
 
 def late_timers_dropped() -> None:
-    """A timer that is more than a second late is taken for misfired: the step is passed over (APScheduler's default)."""
+    """A timer more than a second late is taken for misfired and its step passed over: APScheduler's default."""
     claim = SqlEscalations.claim
 
     async def punctual(self: SqlEscalations) -> Any:

@@ -207,26 +207,33 @@ async def _crash(world: World, cluster: Cluster, away_s: float) -> None:
 
 
 async def _watch(world: World) -> None:
-    """What is due and free for longer than lease + 2 s with a bot that was up all the time is stuck."""
-    seen: dict[str, float] = {}
+    """What is due and free for longer than lease + 2 s with a bot that was up all the time is stuck.
+
+    Time in which no bot was given a processor does not count.
+    """
+    ages: dict[str, float] = {}
+    patience = world.spec.lease_s + 2
+    last, before = time.monotonic(), dict[int, float]()
     while True:
-        now, serving = time.monotonic(), _serving_since(world)
+        await asyncio.sleep(0.25)
+        starved = {replica.lives[-1].pid: _starved_s(replica) for replica in world.replicas if up_since(replica)}
         try:
             due = await asyncio.to_thread(world.reader.overdue)
         except (psycopg.Error, sqlite3.Error):
-            due = set()
-        seen = {name: seen.get(name, now) for name in due}
-        if serving is not None:
-            patience = world.spec.lease_s + 2
-            world.stuck |= {name for name, since in seen.items() if now - max(since, serving) > patience}
-        await asyncio.sleep(0.25)
+            due, starved = set(), {}
+        now = time.monotonic()
+        served = [now - last - (waited - before[pid]) for pid, waited in starved.items() if pid in before]
+        ages = {name: ages.get(name, 0.0) + max(served) if served else 0.0 for name in due}
+        last, before = now, starved
+        world.stuck |= {name for name, age in ages.items() if age > patience}
 
 
-def _serving_since(world: World) -> float | None:
-    """Since when some bot is up without a break, and the database with it; None while none is."""
-    ups = [u for replica in world.replicas if (u := up_since(replica)) is not None]
-    away = max((until for _, until in world.crashes), default=0.0)
-    return max(min(ups), away + 2) if ups else None
+def _starved_s(replica: Replica) -> float:
+    """How long its main thread has waited for a processor so far."""
+    try:
+        return int(Path(f"/proc/{replica.lives[-1].pid}/schedstat").read_text().split()[1]) / 1e9
+    except OSError:
+        return 0.0
 
 
 def up_since(replica: Replica) -> float | None:
