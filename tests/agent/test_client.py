@@ -330,7 +330,8 @@ async def test_what_is_no_websocket_url_ends_the_agent(tmp_path: Path) -> None:
     with bind() as listener:
         listener.listen()
         url = f"http://{HOST}:{listener.getsockname()[1]}/agents/connect"
-        assert "no WebSocket URL" in await run_to_its_end(url, tmp_path)
+        with pytest.raises(ConfigError, match="no WebSocket URL"):
+            await make_client(WebSocketCarrier(url=url), tmp_path).run()
 
 
 async def test_a_hub_that_speaks_no_such_protocol_is_knocked_at_again(
