@@ -53,7 +53,24 @@ def model(**env: str) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr
     # What it prints is made to be read again: each $ is written twice.
     found: dict[str, Any] = YAML(typ="safe", pure=True).load(done.stdout.replace("$$", "$"))
+    for service in found["services"].values():
+        service["volumes"] = [_volume(volume) for volume in service.get("volumes") or ()]
+        service["ports"] = [_port(port) for port in service.get("ports") or ()]
     return found
+
+
+def _volume(given: Any) -> str:
+    """SOURCE:TARGET:MODE, which version 2 of docker-compose writes as a mapping."""
+    if isinstance(given, str):
+        return given
+    return f"{given['source']}:{given['target']}:{'ro' if given.get('read_only') else 'rw'}"
+
+
+def _port(given: Any) -> str:
+    """ADDRESS:PORT:TARGET/PROTOCOL, likewise."""
+    if isinstance(given, str):
+        return given
+    return f"{given['host_ip']}:{given['published']}:{given['target']}/{given['protocol']}"
 
 
 class Composed:
