@@ -25,6 +25,7 @@ from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.adapters.alerts import intake as alert_hooks
 from bot.adapters.alerts.formats import Reading
 from bot.adapters.config import Config
+from bot.adapters.console.follow import Follower
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes as console_routes
@@ -140,6 +141,7 @@ class Bot:
             vendors=_vendor_rooms(config, directory),
             change_feed=bool(config.changes),
             alone=config.database_url.startswith("sqlite"),
+            agents_meet_one_bot=not config.database_url.startswith("sqlite") and config.nats is None,
             pagers=bool(self._pagers),
             lang=config.lang,
             timezone=config.timezone,
@@ -170,6 +172,7 @@ class Bot:
         self._alert_sources = {source.name: source for source in config.alerts}
         senders = [Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
+        self._follower = Follower(self.platform, self.service.changed)
         self.app = make_app(
             service=self.service,
             api_token=config.api_token,
@@ -232,7 +235,7 @@ class Bot:
         delivering = asyncio.create_task(self.deliverer.run(stop))
         nats = asyncio.create_task(self._nats(nats_address(self.config)))
         escalating = asyncio.create_task(self.escalator.run(stop))
-        beside = [asyncio.create_task(self._bell.run())] if self._bell else []
+        beside = [asyncio.create_task(work.run()) for work in (self._bell, self._follower) if self._bell and work]
         if self.config.heartbeat_url:
             beating = Heartbeat(self.config.heartbeat_url, every_s=self.config.heartbeat_s, trouble=self._trouble)
             beside.append(asyncio.create_task(beating.run()))
@@ -264,6 +267,7 @@ class Bot:
         """Another bot may have written something."""
         self.deliverer.wake()
         self.escalator.wake()
+        self._follower.wake()
 
     async def _trouble(self) -> str | None:
         """Why this bot could not call anybody just now, or None."""
@@ -276,6 +280,7 @@ class Bot:
         """Look for what is due now and then; the tables say what is."""
         self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
         self._ticker.every(1.0, self.degraded.wake)
+        self._ticker.every(2.0, self._follower.wake)
         self._ticker.every(EVERY_S, Auditor(self.parts).wake)
         self._ticker.every(EVERY_S, Reminders(self.parts).wake)
         rules = self.config.patrol

@@ -16,6 +16,7 @@ from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
 from bot.app.summary import show_summary
+from bot.app.words import ELSEWHERE
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
@@ -103,13 +104,11 @@ def select(parts: Parts, options: dict[str, str]) -> Sequence[Agent]:
                 raise unknown(FILTERS[key], word, known, Text(f"现有：{names}", f"there are: {names}"))
         agents = [a for a in agents if getattr(a, field) in wanted]
     if not any(a.state == "ready" for a in agents):
-        raise UserError(
-            "no_agents",
-            Text(
-                "没有在线的观测点；先在各处运行 warroom agent，/agents 可以看到它们",
-                "no agent is connected; run `warroom agent` where you want to look from, /agents shows them",
-            ),
+        none = Text(
+            "没有在线的观测点；先在各处运行 warroom agent，/agents 可以看到它们",
+            "no agent is connected; run `warroom agent` where you want to look from, /agents shows them",
         )
+        raise UserError("no_agents", none + ELSEWHERE if parts.agents_meet_one_bot else none)
     return agents
 
 

@@ -103,6 +103,8 @@ class Parts:
     """Vendor name -> key of the room where its people are."""
     alone: bool = False
     """Whether no other bot works on the same database."""
+    agents_meet_one_bot: bool = False
+    """Whether agents that dial one bot would be unknown to another: several may run, and there is no NATS."""
     change_feed: bool = False
     """Whether somebody posts changes: only then is "none" an answer."""
     pagers: bool = False

@@ -407,6 +407,10 @@ class Messages(Protocol):
         """(message, revision, first said at), oldest first."""
         ...
 
+    async def changed(self, room: str, *, since: datetime) -> Sequence[tuple[Message, int]]:
+        """(message, revision) of what was said or edited since then, by the clocks of those who said it."""
+        ...
+
 
 class Outbox(Protocol):
     """Things to send, claimed for a while by one sender at a time."""

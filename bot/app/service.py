@@ -33,6 +33,8 @@ from bot.domain.text import Lang, Text, legible, same
 MAIN_ROOM = "console:main"
 _SAID = re.compile(r"said-[A-Za-z0-9_-]{6,70}\Z")
 RUN_WAIT_S = 40.0
+OTHERS_EVERY_S = 0.5
+"""How often the record is asked whether another bot's run has ended."""
 
 
 class Service:
@@ -72,6 +74,11 @@ class Service:
         """(message, revision, first said at), oldest first."""
         async with self._parts.store.begin() as tx:
             return await tx.messages.list(room_key)
+
+    async def changed(self, room_key: str, within: timedelta) -> Sequence[tuple[Message, int]]:
+        """(message, revision) of what was said or edited lately, by any bot."""
+        async with self._parts.store.begin() as tx:
+            return await tx.messages.changed(room_key, since=self._parts.clock.now() - within)
 
     async def say(self, *, room: str, user: str, text: str, message_id: str) -> None:
         """Take in what somebody typed in the console. Raises UserError for an id that is no browser's."""
@@ -194,9 +201,17 @@ class Service:
 
     async def run(self, run_id: str, *, wait_s: float = 0.0) -> Run | None:
         """A run by id, waiting up to `wait_s` for its end."""
+        clock = self._parts.clock
+        until = clock.monotonic() + wait_s
         await self._parts.jobs.wait(run_id, wait_s)
-        async with self._parts.store.begin() as tx:
-            return await tx.runs.get(run_id)
+        while True:
+            async with self._parts.store.begin() as tx:
+                found = await tx.runs.get(run_id)
+            left_s = until - clock.monotonic()
+            if found is None or found.finished_at is not None or left_s <= 0:
+                return found
+            # Another bot is at it.
+            await clock.sleep(min(OTHERS_EVERY_S, left_s))
 
     async def command(self, text: str, *, user: str, room: str, lang: Lang | None = None) -> dict[str, Any]:
         """Carry out a chat command and return what was said.

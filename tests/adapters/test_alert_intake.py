@@ -57,7 +57,7 @@ class Up:
         async with self.bot.parts.store.begin() as tx:
             found = await tx.incidents.get(incident)
             assert found is not None
-            messages = [m for m, _, _ in await tx.messages.list(found.room) if m.key == f"alerts-{incident}"]
+            messages = [m for m, _, _ in await tx.messages.list(found.origin_room) if m.key == f"alerts-{incident}"]
         assert len(messages) == 1, "one card, edited in place"
         return str(messages[0].blocks)
 

@@ -222,6 +222,17 @@ async def test_without_agents_diag_says_how_to_start_one(tmp_path: Path) -> None
         assert error.code == "no_agents"
 
 
+async def test_where_agents_may_have_dialled_another_bot_that_is_said(tmp_path: Path) -> None:
+    async with a_night(tmp_path, who=nights.lost("east-pod", "east-vm", "east-vm2", "west-vm", "office")) as night:
+        night.parts.agents_meet_one_bot = True
+        error = await night.types("/diag sms")
+        assert error is not None
+        assert "have them come by NATS (agents.nats_url)" in error.text.en
+        await night.types("/agents")
+        assert "have them come by NATS (agents.nats_url)" in night.shows(lang="en")
+        assert "请让观测点走 NATS" in night.shows(lang="zh")
+
+
 async def test_a_run_that_a_restart_cut_off_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.app.diag.LOST_AFTER_S", 0.2)
     async with a_night(tmp_path) as night, night.parts.store.begin() as tx:
