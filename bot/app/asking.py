@@ -44,6 +44,7 @@ FIELDS: Mapping[str, Text] = {
     "odd_answers": Text(
         "{place} 解析到的地址和别处一样吗？", "does {place} resolve to the same addresses as everybody else?"
     ),
+    "unasked": Text("每一样依赖都有人问过吗？", "was every dependency asked by somebody?"),
     "slow_services": Text("有哪个服务比平时慢吗？", "is one of the services slower than usual?"),
     "other_answers": Text("别处解析到的是另一个地址吗？", "does anybody elsewhere resolve to another address?"),
     "shared_answers": Text(

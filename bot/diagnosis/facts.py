@@ -21,6 +21,7 @@ from bot.diagnosis.history import TIMING_FIELDS, changed, compared
 from bot.diagnosis.pinned import ADDRESS_FIELDS, ADDRESS_GROUPS, Pinned, compare
 from bot.domain.change import Change
 from bot.domain.failure_words import failure_words
+from bot.domain.playbook import SERVICE_KINDS
 from bot.domain.probe import UP_RATE, Agent, Observation, wilson
 from bot.domain.text import Text, same
 
@@ -142,6 +143,7 @@ def facts(picture: Picture, scope: Scope) -> Facts:
         mine = [c for c in picture.cells if holds(c, c.agent)]
         out[group] = _group(mine, picture.baselines)
         out[group]["agents"] = sum(1 for a in picture.agents if holds(a, a.name))
+    out["all"]["unasked"] = sum(1 for one in picture.missing if one in SERVICE_KINDS)
     out["all"]["slow_services"] = _slow_services(picture)
     out["inside"] |= extras(picture.extras, inside)
     out["all"] |= extras(picture.extras, frozenset(a.name for a in picture.agents))
@@ -334,6 +336,7 @@ GROUP_FIELDS: Mapping[str, type] = {
     "red_layers": list,
     "odd_answers": list,
     "slow_services": list,
+    "unasked": int,
     "other_answers": list,
     "shared_answers": list,
     "resolvers_differ": bool,

@@ -10,13 +10,11 @@ from bot.diagnosis.asks import Ask, asks_of, is_address
 from bot.diagnosis.cells import service_of, told_addresses
 from bot.diagnosis.later import later_asks
 from bot.diagnosis.pacing import BUDGET_QPS, paced, request
-from bot.domain.playbook import DATABASES, Playbook
+from bot.domain.playbook import SERVICE_KINDS, Playbook
 from bot.domain.probe import Agent, Observation, ProbeRequest
 
 LIGHT_QPS = 1.8
 LIGHT_SKIPS = frozenset({"dns_vpc_tcp", "dns_public"})
-SERVICE_KINDS = frozenset({"http", "api", "object_store", *DATABASES})
-"""Kinds by which a service itself is asked; the others look at the way to it."""
 AGREE = 2
 """An address is used for pinned probes at once when this many agents were told it..."""
 SETTLE_S = 0.8
