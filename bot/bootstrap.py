@@ -22,6 +22,8 @@ from starlette.routing import Route
 
 from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
+from bot.adapters.alerts import intake as alert_hooks
+from bot.adapters.alerts.formats import Reading
 from bot.adapters.config import Config
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
@@ -38,8 +40,9 @@ from bot.adapters.store.alone import Alone
 from bot.adapters.store.bell import Bell
 from bot.adapters.store.engine import sqlite_file
 from bot.adapters.web import Links, make_app
-from bot.app import changes
+from bot.app import alerts, changes
 from bot.app.admit import Gate
+from bot.app.alert_sources import AlertSource
 from bot.app.audit import EVERY_S, Auditor
 from bot.app.degraded import Degraded
 from bot.app.deliver import Deliverer
@@ -57,12 +60,14 @@ from bot.app.reminders import Reminders
 from bot.app.resources import data_folder
 from bot.app.service import Service
 from bot.app.which_page import key_of
+from bot.domain.alert import Alert
 from bot.domain.change import Posted
 from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.page import Callback, CallStatus
 from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
+from bot.domain.sender import Sender
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
 
@@ -154,10 +159,16 @@ class Bot:
             self.parts,
             FileSpool(config.spool),
             self._pagers,
-            {"callback": self._merge_callback, "command": lambda row: merge_command(self.parts, row)},
+            {
+                "alert": self._merge_alerts,
+                "alerts": self._merge_alerts,
+                "callback": self._merge_callback,
+                "command": lambda row: merge_command(self.parts, row),
+            },
         )
         self.parts.keep = self.degraded.keep
-        senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
+        self._alert_sources = {source.name: source for source in config.alerts}
+        senders = [Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self.app = make_app(
             service=self.service,
@@ -165,6 +176,7 @@ class Bot:
             routes=[
                 *websocket_routes(self.hub),
                 *change_intake.routes(senders, self._changed),
+                *alert_hooks.routes([_alert_source(source) for source in config.alerts], self._alerted),
                 *oncall.routes(feeds, self.service.shifts, lang=config.lang),
                 *self._console(lab),
             ],
@@ -323,6 +335,15 @@ class Bot:
         if key is None:
             return False
         return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
+
+    async def _alerted(self, name: str, found: Sequence[Alert]) -> dict[str, object]:
+        return await alerts.receive(self.parts, self._alert_sources[name], found)
+
+    async def _merge_alerts(self, row: Mapping[str, Any]) -> None:
+        source = self._alert_sources.get(row["source"])
+        if source is None:
+            raise ConfigError(f"[[alerts]] {row['source']} is not in the configuration any more")
+        await alerts.merge(self.parts, source, row)
 
     async def _merge_callback(self, row: Mapping[str, Any]) -> None:
         known = {field.name for field in fields(Callback)}
@@ -490,3 +511,17 @@ def nats_address(config: Config) -> NatsAddress | None:
     except OSError as exc:
         raise ConfigError(f"WARROOM_NATS_CA_FILE {config.nats_ca_file}: {exc}") from exc
     return NatsAddress(server=config.nats, login=config.nats_login, subjects=Subjects(config.nats_prefix), tls=tls)
+
+
+def _alert_source(source: AlertSource) -> alert_hooks.Source:
+    return alert_hooks.Source(
+        sender=Sender(name=source.name, secret=source.secret, token=source.token),
+        reading=Reading(
+            source=source.name,
+            kind=source.kind,
+            fields=source.fields,
+            severities=source.severities,
+            severity=source.severity,
+            playbook=source.playbook,
+        ),
+    )

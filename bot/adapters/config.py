@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from bot.app.alert_sources import AlertSource, read_source
 from bot.app.patrol_rules import read_rules
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
@@ -55,7 +56,18 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "people": ("name", "phone", "language", "slack", "wecom"),
     "vendors": ("name", "room"),
     "vpcs": ("name", "dns_limit"),
-    "alerts": ("name", "kind"),
+    "alerts": (
+        "name",
+        "kind",
+        "room",
+        "playbook",
+        "severity",
+        "severities",
+        "fields",
+        "group_by",
+        "window",
+        "most",
+    ),
     "changes": ("name", "kind"),
 }
 PLATFORM_SECRETS: Mapping[str, tuple[str, ...]] = {
@@ -99,6 +111,7 @@ class Config:
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[ChangesConfig, ...] = ()
+    alerts: tuple[AlertSource, ...] = ()
     meeting_url: str = ""
     """The team's voice call; "{incident}" in it stands for the id."""
     heartbeat_url: str = field(default="", repr=False)
@@ -127,10 +140,9 @@ class Config:
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
-        hooks = [
-            *(s for p in self.pagers for s in p.all_secrets()),
-            *(s for c in self.changes for s in (c.secret, c.token)),
-        ]
+        hooks = [s for p in self.pagers for s in p.all_secrets()]
+        hooks += [s for c in self.changes for s in (c.secret, c.token)]
+        hooks += [s for a in self.alerts for s in (a.secret, a.token)]
         return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, *nats, *hooks)))
 
 
@@ -169,6 +181,9 @@ def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[
         pagers=_pagers(table.get("pagers", []), environ),
         people=tuple(_person(row) for row in table.get("people", [])),
         changes=tuple(_changes(row, environ) for row in table.get("changes", [])),
+        alerts=tuple(
+            read_source(row, lambda name: _hook_secrets("alerts", name, environ)) for row in table.get("alerts", [])
+        ),
         meeting_url=_meeting(value("server", "meeting_url")),
         heartbeat_url=_heartbeat(value("server", "heartbeat_url")),
         heartbeat_s=_seconds(
@@ -369,19 +384,25 @@ def _pager_url(word: str, name: str) -> str:
     return word
 
 
-def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfig:
-    name, kind = _need(row, "name", "changes"), str(row.get("kind", "generic"))
-    if kind != "generic":
-        raise ConfigError(f'[[changes]] {name}: kind {kind!r} is not built; this version has "generic"')
-    variable = f"CHANGES_{name.upper().replace('-', '_')}"
+def _hook_secrets(section: str, name: str, environ: Mapping[str, str]) -> tuple[str, str]:
+    """(Standard Webhooks secret, bearer token) of somebody who posts to us; at least one must be set."""
+    variable = f"{section.upper()}_{name.upper().replace('-', '_')}"
     key, token = secret(f"{variable}_SECRET", environ), secret(f"{variable}_TOKEN", environ)
     if not key and not token:
         raise ConfigError(
-            f"[[changes]] {name}: set WARROOM_{variable}_SECRET (whsec_... of Standard Webhooks) or "
+            f"[[{section}]] {name}: set WARROOM_{variable}_SECRET (whsec_... of Standard Webhooks) or "
             f"WARROOM_{variable}_TOKEN (a bearer token)"
         )
     if key:
         key_of(key)
+    return key, token
+
+
+def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfig:
+    name, kind = _need(row, "name", "changes"), str(row.get("kind", "generic"))
+    if kind != "generic":
+        raise ConfigError(f'[[changes]] {name}: kind {kind!r} is not built; this version has "generic"')
+    key, token = _hook_secrets("changes", name, environ)
     return ChangesConfig(name=name, secret=key, token=token)
 
 

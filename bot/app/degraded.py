@@ -36,7 +36,7 @@ PATIENCE = timedelta(seconds=15)
 """The database may come back by itself; after so long people are called without it."""
 ACK_COMES = timedelta(seconds=30)
 SEND_S = 8.0
-ORDER = ("alert", "callback", "command")
+ORDER = ("alert", "alerts", "callback", "command")
 """What is merged first: an acknowledgement needs its incident."""
 
 Merge = Callable[[Mapping[str, Any]], Awaitable[None]]
@@ -44,7 +44,7 @@ Merge = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
 class Degraded:
-    """The spool, and what is done from it. `merge` maps kinds ("alert", "callback", "command") to their way back."""
+    """The spool, and what is done from it. `merge` maps kinds (`ORDER`) to their way back."""
 
     def __init__(self, parts: Parts, spool: Spool, pagers: Sequence[Pager], merge: Mapping[str, Merge]) -> None:
         self._parts = parts

@@ -8,8 +8,8 @@ from typing import Any
 
 from bot.app import incident_words as said
 from bot.app import timers, words
-from bot.app.escalation import begin_escalation, tell
-from bot.app.incident_moves import stop_escalation
+from bot.app.escalation import tell
+from bot.app.grading import call_people, graver, regrade
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
 from bot.app.summary import clock, show_summary
@@ -17,7 +17,6 @@ from bot.app.times import read_length
 from bot.app.which_incident import need_incident, take_id
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
-from bot.domain.escalating import over
 from bot.domain.incident import EntryKind, Impact, Incident, StatusUpdate
 from bot.domain.message import Header, Paragraph
 from bot.domain.text import Text, same
@@ -51,32 +50,14 @@ async def sev(call: Call, tx: Tx, typed: list[str]) -> Then | None:
         raise unknown(Text("级别", "severity"), word or "-", known, Text(f"可用：{names}", f"there are: {names}"))
     if wanted == current.severity:
         raise UserError("same_severity", Text(f"{current.id} 已经是 {wanted}", f"{current.id} is {wanted} already"))
-    then = timers.started(call.parts, replace(current, severity=wanted), await tx.now())
+    then = await regrade(call.parts, tx, current, wanted)
     text = Text(
         f"{then.id} 级别 {current.severity} → {wanted}", f"{then.id} severity {current.severity} is now {wanted}"
     )
     await save(call, tx, then, text, severity=wanted, was=current.severity)
     await tell(call.parts, tx, then, Header(text=text, tone="bad" if graver(wanted, current.severity) else "info"))
-    await _call_people(call, tx, then, was=current.severity)
+    await call_people(call.parts, tx, then, was=current.severity, by=call.command.user)
     return None
-
-
-def graver(one: str, other: str) -> bool:
-    """Whether a severity is graver than another: sev1 is the gravest."""
-    return one < other
-
-
-async def _call_people(call: Call, tx: Tx, then: Incident, *, was: str) -> None:
-    parts = call.parts
-    if not parts.directory.severity(then.severity).page:
-        state = await tx.escalations.get(then.id)
-        if state is not None:
-            await tx.escalations.save(over(state))
-            await stop_escalation(parts, tx, then)
-        return
-    policy = parts.directory.policy_of(then.severity)
-    if graver(then.severity, was) and then.escalates and policy is not None:
-        await begin_escalation(parts, tx, then, policy=policy.name, actor=call.command.user)
 
 
 async def impact(call: Call, tx: Tx, typed: list[str]) -> Then | None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from bot.app import timers
 from bot.app.call_card import show_all
 from bot.app.escalation import begin_escalation, tell
-from bot.app.incident_facts import graver, worst
+from bot.app.grading import graver
+from bot.app.incident_facts import worst
 from bot.app.incident_moves import free_rooms, stop_escalation
 from bot.app.parts import Call, Then, record
 from bot.app.ports import Tx
@@ -59,6 +60,7 @@ async def merge(call: Call, tx: Tx, typed: list[str]) -> Then | None:
         )
         await tell(call.parts, tx, one, Header(text=text, tone="info"))
     await free_rooms(call.parts, tx, over, to=stays.id)
+    await tx.alerts.move(over.id, stays.id)
     await show_all(call.parts, tx, over)
     await show_summary(call.parts, tx, stays)
     policy = call.parts.directory.policy_of(stays.severity)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from bot.domain.alert import KeptAlert, OpenGroup
 from bot.domain.change import Change
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
@@ -316,6 +317,34 @@ class Changes(Protocol):
         ...
 
 
+class Alerts(Protocol):
+    """What monitoring told us, and which incidents it belongs to."""
+
+    async def lock(self, source: str) -> None:
+        """One transaction at a time decides about a source's alerts; taken before any incident is locked."""
+        ...
+
+    async def groups(self, source: str) -> Sequence[OpenGroup]:
+        """The groups of a source whose incidents are not over."""
+        ...
+
+    async def get(self, source: str, keys: Sequence[str]) -> Mapping[str, KeptAlert]:
+        """Those that are known, by key."""
+        ...
+
+    async def put(self, kept: KeptAlert) -> None:
+        """Insert or replace."""
+        ...
+
+    async def of(self, incident: str) -> Sequence[KeptAlert]:
+        """The alerts of an incident, the newest first."""
+        ...
+
+    async def move(self, incident: str, to: str) -> int:
+        """What belongs to one incident belongs to another now; returns how many."""
+        ...
+
+
 class Patrols(Protocol):
     """What light rounds of playbooks saw, and who is on one."""
 
@@ -579,6 +608,8 @@ class Tx(Protocol):
     def watches(self) -> Watches: ...
     @property
     def changes(self) -> Changes: ...
+    @property
+    def alerts(self) -> Alerts: ...
     @property
     def patrols(self) -> Patrols: ...
     @property

@@ -201,6 +201,7 @@ class EntryKind(StrEnum):
     ONCALL = "oncall"
     WATCH = "watch"
     CHANGE = "change"
+    ALERT = "alert"
     NOTICE = "notice"
     RECOVERY = "recovery"
     CORRECTION = "correction"

@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 
 import pytest
 
-from bot.adapters.pagers import make, twilio
+from bot.adapters.pagers import make
 from bot.adapters.pagers.aliyun_vms import AliyunPager
 from bot.adapters.pagers.tencent_vms import TencentPager
-from bot.adapters.pagers.twilio import TwilioPager, signature
+from bot.adapters.pagers.twilio import TwilioPager
+from bot.adapters.pagers.twilio_signature import check_signature, signature
 from bot.app.ports import Given, Heard, Listens
 from bot.domain.errors import SendFailed, UserError
 from bot.domain.page import Callback, CallStatus, short_key
@@ -43,7 +44,7 @@ FORM = {
 
 def check(url: str, signed: str, *, settings: str = "", tokens: tuple[str, ...] = (TOKEN,)) -> None:
     head = {"X-Twilio-Signature": signed} | ({"X-Twilio-Webhooks-Signature-Settings": settings} if settings else {})
-    twilio.check_signature(Given(headers=head, url=url, body=b""), list(FORM.items()), tokens)
+    check_signature(Given(headers=head, url=url, body=b""), list(FORM.items()), tokens)
 
 
 def test_twilios_own_example_of_a_signature_fits() -> None:
@@ -140,6 +141,19 @@ async def test_after_an_uncertain_answer_twilios_list_of_calls_shows_the_one_tha
         assert (await it.refused()).uncertain
         assert await it.pager.find(PAGE) == "twilio-1"
         assert await it.pager.find(replace(PAGE, key="INC-2:1:lin:1")) is None  # it is the first page's
+
+
+async def test_after_a_try_that_is_known_to_have_failed_no_other_call_to_the_person_is_taken_for_it() -> None:
+    async with night("twilio") as first, night("twilio", url=first.server.url) as second:
+        assert isinstance(second.pager, TwilioPager)
+        await first.pager.call(PAGE)
+        other = replace(PAGE, key="INC-2:1:lin:1")
+        first.server.troubles.append("throttle")
+        await second.refused(other)
+        assert await second.pager.find(other) is None
+        first.server.troubles.append("reset")
+        await second.refused(other)
+        assert await second.pager.find(other) == "twilio-2"
 
 
 async def test_a_call_of_yesterday_is_not_taken_for_the_one_that_was_lost() -> None:

@@ -206,7 +206,7 @@ class Escalating(RuleBasedStateMachine):
         async def read() -> None:
             async with self.store.begin() as tx:
                 for incident in await tx.incidents.list():
-                    wanted = incident.state is IncidentState.OPEN
+                    wanted = incident.state is IncidentState.DECLARED
                     queued = [c for c in await tx.calls.list(incident.id) if c.state is CallState.QUEUED]
                     assert not queued or not wanted, queued
             rung = {read_page(row.payload).key for row in self.claimed}

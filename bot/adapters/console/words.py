@@ -149,6 +149,7 @@ KINDS: dict[str, Text] = {
     "notice": Text("提醒", "notice"),
     "watch": Text("盯守", "watch"),
     "change": Text("变更", "change"),
+    "alert": Text("告警", "alert"),
     "recovery": Text("恢复", "recovery"),
     "correction": Text("更正", "correction"),
 }

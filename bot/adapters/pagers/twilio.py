@@ -6,29 +6,28 @@ after an uncertain answer its list of calls is asked, and where even that fails 
 
 from __future__ import annotations
 
-import base64
-import hmac
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, quote, urlsplit
 from xml.sax.saxutils import escape, quoteattr
 
 from bot.adapters.pagers.http import MAX_BODY, Answer, Http, callback_to, keys_of, number, refusal, unreadable
+from bot.adapters.pagers.twilio_signature import check_signature
 from bot.app.ports import Given, Heard
 from bot.domain.errors import SendFailed
 from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, Callback, CallLimit, CallStatus, Page
 from bot.domain.pager_kinds import PagerConfig
 from bot.domain.spoken import PRESS, PRESSED_ACK, PRESSED_ESCALATE, spoken
 from bot.domain.text import Lang, Text
-from bot.domain.webhooks import BadSignature
 
 API = "https://api.twilio.com"
-FOUND_WITHIN_S = 30.0
-"""A call to the person this young may be the one of whose fate we do not know."""
+FOUND_WITHIN_S = 45.0
+"""A call to the person this young may be the one of whose fate we do not know: the longest wait between two tries is
+30 s."""
 _VOICES: Mapping[Lang, tuple[str, str]] = {"zh": ("cmn-CN", "Polly.Zhiyu"), "en": ("en-US", "Polly.Joanna")}
 _STATUS = {
     "ringing": CallStatus.RINGING,
@@ -51,6 +50,7 @@ _MEANS = {
     21219: "a trial account calls verified numbers only",
 }
 _REMEMBERED = 1000
+T = TypeVar("T")
 
 
 class TwilioPager:
@@ -70,6 +70,7 @@ class TwilioPager:
         self._now = now
         self._http = Http(config.timeout_s)
         self._placed: OrderedDict[str, str] = OrderedDict()
+        self._refused: OrderedDict[str, None] = OrderedDict()
 
     async def call(self, page: Page) -> str:
         """Place the call; returns its CallSid."""
@@ -81,18 +82,27 @@ class TwilioPager:
                 "StatusCallbackMethod": "POST",
                 "StatusCallbackEvent": ["ringing", "answered", "completed"],
             }
-        answer = await self._http.ask("POST", f"{self._calls}.json", data=form, auth=self._auth)
-        if not answer.ok:
-            raise _refused(answer)
+        self._refused.pop(page.key, None)
+        try:
+            answer = await self._http.ask("POST", f"{self._calls}.json", data=form, auth=self._auth)
+            if not answer.ok:
+                raise _refused(answer)
+        except SendFailed as error:
+            if not error.uncertain:
+                _keep(self._refused, page.key, None)
+            raise
         sid = str(answer.json().get("sid") or "")
-        self._remember(sid, page.key)
+        if sid:
+            _keep(self._placed, sid, page.key)
         return sid or page.key
 
     async def find(self, page: Page) -> str | None:
-        """The call to this person that was asked for in the last half minute, unless it is known to be another page's.
+        """The call to this person of the last 45 s, unless it is known to be another page's.
 
-        A guess: Twilio keeps nothing of ours with a call.
+        A guess, since Twilio keeps nothing of ours with a call. None at once when the last try is known to have failed.
         """
+        if page.key in self._refused:
+            return None
         since = datetime.fromtimestamp(self._now() - FOUND_WITHIN_S, UTC)
         # By time it can only be asked for the day a call has started on, and one that waits in its queue has not.
         query = {"To": number(page), "From": self._from, "PageSize": "20"}
@@ -103,7 +113,7 @@ class TwilioPager:
         for call in calls if isinstance(calls, list) else ():
             sid, made = str(call.get("sid") or ""), _time(call.get("date_created"))
             if sid and made is not None and made >= since and self._placed.get(sid, page.key) == page.key:
-                self._remember(sid, page.key)
+                _keep(self._placed, sid, page.key)
                 return sid
         return None
 
@@ -171,43 +181,11 @@ class TwilioPager:
             return _response(self._say(PRESSED_ESCALATE.in_(lang), lang))
         return _response(self._gather(PRESS.in_(lang), lang, url))
 
-    def _remember(self, sid: str, key: str) -> None:
-        if sid:
-            self._placed[sid] = key
-        while len(self._placed) > _REMEMBERED:
-            self._placed.popitem(last=False)
 
-
-def check_signature(given: Given, pairs: Sequence[tuple[str, str]], tokens: Sequence[str]) -> None:
-    """Raise BadSignature unless one of the tokens made the request's signature over address and form.
-
-    HMAC-SHA1, or HMAC-SHA256 where `X-Twilio-Webhooks-Signature-Settings` announces it. Twilio has signed addresses
-    both with and without their port.
-    """
-    found = {name.lower(): value for name, value in given.headers.items()}
-    offered = found.get("x-twilio-signature", "")
-    if not offered:
-        raise BadSignature("header x-twilio-signature is missing")
-    settings = found.get("x-twilio-webhooks-signature-settings", "").upper().replace("-", "_")
-    algorithm = "sha256" if "HMAC_SHA256" in settings else "sha1"
-    made = [signature(token, url, pairs, algorithm).encode() for token in tokens for url in _addresses(given.url)]
-    matches = [hmac.compare_digest(one, offered.encode()) for one in made]
-    if not any(matches):
-        raise BadSignature("x-twilio-signature does not fit the auth token and public_url configured here")
-
-
-def signature(token: str, url: str, pairs: Sequence[tuple[str, str]], algorithm: str = "sha1") -> str:
-    """The signature of a form posted to `url`: over the address and each name and value, sorted by name."""
-    text = url + "".join(f"{name}{value}" for name, value in sorted(set(pairs)))
-    return base64.b64encode(hmac.digest(token.encode(), text.encode(), algorithm)).decode()
-
-
-def _addresses(url: str) -> Sequence[str]:
-    parts = urlsplit(url)
-    host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
-    bare = urlunsplit(parts._replace(netloc=host))
-    usual = urlunsplit(parts._replace(netloc=f"{host}:{443 if parts.scheme == 'https' else 80}"))
-    return tuple({url, bare, usual})
+def _keep(known: OrderedDict[str, T], key: str, value: T) -> None:
+    known[key] = value
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)
 
 
 def _refused(answer: Answer) -> SendFailed:

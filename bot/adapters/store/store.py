@@ -12,6 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.store import migrate
+from bot.adapters.store.alerts import SqlAlerts
 from bot.adapters.store.alone import Alone
 from bot.adapters.store.changes import SqlChanges
 from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
@@ -77,6 +78,11 @@ class SqlTx:
     def changes(self) -> SqlChanges:
         """What others changed."""
         return SqlChanges(self._session)
+
+    @cached_property
+    def alerts(self) -> SqlAlerts:
+        """What monitoring told us."""
+        return SqlAlerts(self._session)
 
     @cached_property
     def patrols(self) -> SqlPatrols:

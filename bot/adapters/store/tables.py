@@ -295,4 +295,25 @@ overrides = Table(
     Index("overrides_by_end", "until"),
 )
 
+alert_sources = Table("alert_sources", metadata, Column("name", String, primary_key=True))
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("grouped", Text, nullable=False),
+    Column("incident", String, ForeignKey("incidents.id", name="alerts_incident_fkey"), nullable=False),
+    Column("status", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("playbook", String, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("first_at", UtcTime, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Column("times", Integer, nullable=False),
+    Index("alerts_by_incident", "incident", "last_at"),
+)
+
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))
