@@ -211,7 +211,9 @@ async def _tell(parts: Parts, tx: Tx, incident: Incident, news: Sequence[KeptAle
             gravest = worse(gravest, alert.severity)
     if gravest != incident.severity:
         await _raise(parts, tx, incident, gravest, by=changed[0].source)
-    message = Message(key=f"alerts-{incident.id}", room=incident.room, blocks=card(await tx.alerts.of(incident.id)))
+    message = Message(
+        key=f"alerts-{incident.id}", room=incident.room, blocks=card(incident.id, await tx.alerts.of(incident.id))
+    )
     await say(parts, tx, message, incident=incident.id)
 
 
@@ -248,7 +250,7 @@ async def _record(tx: Tx, incident: Incident, alerts: Sequence[Alert], status: A
     )
 
 
-def card(kept: Sequence[KeptAlert]) -> tuple[Block, ...]:
+def card(incident: str, kept: Sequence[KeptAlert]) -> tuple[Block, ...]:
     """What fires and what is over; the newest first."""
     firing = [k for k in kept if k.alert.status is AlertStatus.FIRING]
     over = len(kept) - len(firing)
@@ -257,7 +259,7 @@ def card(kept: Sequence[KeptAlert]) -> tuple[Block, ...]:
             text=Text(f"{over} 条告警全部恢复", f"all {over} alerts are over" if over > 1 else "the alert is over"),
             tone="good",
         )
-        button = Button(label=Text("解决", "Resolve"), command="/incident resolve", primary=True)
+        button = Button(label=Text("解决", "Resolve"), command=f"/incident resolve {incident}", primary=True)
         return (head, Paragraph(text=Text("故障还没有结束", "the incident is still open")), Buttons(buttons=(button,)))
     text = Text(f"{len(firing)} 条告警在触发", f"{len(firing)} alert{'s' * (len(firing) > 1)} firing")
     text += Text(f"，{over} 条已恢复", f", {over} over") if over else Text("", "")

@@ -59,9 +59,9 @@ async def merge(call: Call, tx: Tx, typed: list[str]) -> Then | None:
             data={"merged": over.id, "into": stays.id},
         )
         await tell(call.parts, tx, one, Header(text=text, tone="info"))
-    await free_rooms(call.parts, tx, over, to=stays.id)
     await tx.alerts.move(over.id, stays.id)
     await show_all(call.parts, tx, over)
+    await free_rooms(call.parts, tx, over, to=stays.id)
     await show_summary(call.parts, tx, stays)
     policy = call.parts.directory.policy_of(stays.severity)
     if graver(stays.severity, into.severity) and stays.escalates and policy is not None:
