@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from bot.app.dispatch import handle
+from bot.domain.incident import Incident
+from tests.store.fixtures import database, store_url
 from tests.transcript import ROOM, Night, a_night
+
+__all__ = ["database", "store_url"]
 
 SECOND, THIRD = "console:second", "console:third"
 
@@ -46,3 +52,18 @@ async def test_when_it_is_over_all_its_rooms_are_told_and_free(night: Night) -> 
     await night.types("/incident resolve", room=ROOM)
     assert "INC-1 resolved" in night.shows(SECOND)
     assert await night.types("/incident declare the next one sev3", room=SECOND) is None
+
+
+async def test_two_that_are_merged_into_each_other_at_once_leave_one_open(store_url: str, tmp_path: Path) -> None:
+    async with a_night(tmp_path, url=store_url) as night:
+        await night.types("/incident declare SMS is down sev3", room=ROOM)
+        await night.types("/incident declare login is broken sev3", room=SECOND)
+        refused = await asyncio.gather(
+            handle(night.parts, "/incident merge INC-2", user="lin", room=ROOM),
+            handle(night.parts, "/incident merge INC-1", user="chen", room=SECOND),
+        )
+        await night.settle()
+        async with night.parts.store.begin() as tx:
+            both = [await tx.incidents.look(name) for name in ("INC-1", "INC-2")]
+        assert [isinstance(one, Incident) and one.is_open for one in both].count(True) == 1
+        assert sorted(error.code for error in refused if error is not None) == ["cannot_merge"]
