@@ -26,7 +26,7 @@ from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.ports import OutboxRow
 from bot.domain.escalation import Phase
-from bot.domain.incident import EntryKind, Incident, IncidentState
+from bot.domain.incident import EntryKind, Incident
 from bot.domain.page import CallState
 from bot.testing import FakeChat, FakePager, FixedClock, ScriptedAgents
 from tests.app.test_escalation import DIRECTORY
@@ -206,7 +206,7 @@ class Escalating(RuleBasedStateMachine):
         async def read() -> None:
             async with self.store.begin() as tx:
                 for incident in await tx.incidents.list():
-                    wanted = incident.state is IncidentState.DECLARED
+                    wanted = incident.escalates
                     queued = [c for c in await tx.calls.list(incident.id) if c.state is CallState.QUEUED]
                     assert not queued or not wanted, queued
             rung = {read_page(row.payload).key for row in self.claimed}
