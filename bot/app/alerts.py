@@ -13,22 +13,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from bot.app.alert_card import show_alerts
 from bot.app.alert_sources import AlertSource
 from bot.app.first_look import first_look
 from bot.app.grading import call_people, regrade
 from bot.app.opening import open_incident
-from bot.app.parts import Parts, Then, record, say
+from bot.app.parts import Parts, Then, record
 from bot.app.ports import Tx
 from bot.app.rooms import open_in, room_of
 from bot.app.summary import show_summary
 from bot.domain.alert import Alert, AlertStatus, KeptAlert, join, worse
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind, Incident, Room
-from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph
 from bot.domain.text import Text, same
 
-SHOWN = 8
-"""Alerts a card names; the rest are counted."""
 NAMED = 5
 """Alerts a line of the timeline names."""
 
@@ -211,10 +209,7 @@ async def _tell(parts: Parts, tx: Tx, incident: Incident, news: Sequence[KeptAle
             gravest = worse(gravest, alert.severity)
     if gravest != incident.severity:
         await _raise(parts, tx, incident, gravest, by=changed[0].source)
-    message = Message(
-        key=f"alerts-{incident.id}", room=incident.room, blocks=card(incident.id, await tx.alerts.of(incident.id))
-    )
-    await say(parts, tx, message, incident=incident.id)
+    await show_alerts(parts, tx, incident)
 
 
 async def _raise(parts: Parts, tx: Tx, incident: Incident, severity: str, *, by: str) -> None:
@@ -248,25 +243,3 @@ async def _record(tx: Tx, incident: Incident, alerts: Sequence[Alert], status: A
         incident=incident.id,
         data=data,
     )
-
-
-def card(incident: str, kept: Sequence[KeptAlert]) -> tuple[Block, ...]:
-    """What fires and what is over; the newest first."""
-    firing = [k for k in kept if k.alert.status is AlertStatus.FIRING]
-    over = len(kept) - len(firing)
-    if not firing:
-        head = Header(
-            text=Text(f"{over} 条告警全部恢复", f"all {over} alerts are over" if over > 1 else "the alert is over"),
-            tone="good",
-        )
-        button = Button(label=Text("解决", "Resolve"), command=f"/incident resolve {incident}", primary=True)
-        return (head, Paragraph(text=Text("故障还没有结束", "the incident is still open")), Buttons(buttons=(button,)))
-    text = Text(f"{len(firing)} 条告警在触发", f"{len(firing)} alert{'s' * (len(firing) > 1)} firing")
-    text += Text(f"，{over} 条已恢复", f", {over} over") if over else Text("", "")
-    graded = sorted(firing, key=lambda k: k.alert.severity)
-    items = [
-        same(f"{k.alert.severity} {k.alert.title}{f' {k.alert.url}' if k.alert.url else ''}") for k in graded[:SHOWN]
-    ]
-    if len(firing) > SHOWN:
-        items.append(Text(f"另有 {len(firing) - SHOWN} 条", f"{len(firing) - SHOWN} more"))
-    return (Header(text=text, tone="bad"), Bullets(items=tuple(items)))

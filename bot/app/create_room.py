@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
+from bot.app.alert_card import show_alerts
 from bot.app.parts import Parts, record, say
 from bot.app.ports import Tx
 from bot.app.summary import show_summary
@@ -47,6 +48,7 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
         data = {"room": key, "members": list(members)}
         await record(tx, EntryKind.INCIDENT, text, at=at, actor=by, room=key, incident=current.id, data=data)
         await show_summary(parts, tx, current)
+        await show_alerts(parts, tx, current)
         await _bring_verdict(parts, tx, current, beside)
         go_on = Paragraph(text=Text(f"在房间 “{title}” 里继续", f'go on in the room "{title}"'))
         await _say(parts, tx, current, beside.key, Header(text=text, tone="info"), go_on)

@@ -51,4 +51,3 @@ async def test_alerts_of_a_duplicate_go_on_in_the_other_and_its_card_says_so(nig
     await told(night, "sms", AlertStatus.RESOLVED, severity="sev3")
     assert "the alert is over" in night.shows("console:other")
     assert "the alert is over" in night.shows(ROOM)
-    assert "INC-1" in [e.incident for e in await night.timeline("INC-1") if e.kind == "alert"]
