@@ -70,7 +70,8 @@ async def test_a_policy_calls_its_people_in_turn_until_a_key_is_pressed(night: N
     assert [c.key for c in await night.rings(2)] == ["INC-1:1:lin:1", "INC-1:2:chen:1"]
     assert "INC-1 untitled incident: lin did not take it" in night.shows()
     assert "chen at 23:05:00" not in night.shows()
-    assert night.shows().count("[I have it: /ack INC-1]") == 1
+    # On the card of the last step, and on the summary.
+    assert night.shows().count("[I have it: /ack INC-1]") == 2
     assert await night.phone("INC-1:2:chen:1", CallStatus.ANSWERED, "1")
     assert "chen has INC-1 (by key press)" in night.shows()
     assert night.shows().count("chen has it · INC-1") == 2
