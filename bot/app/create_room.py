@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -16,20 +17,24 @@ from bot.domain.message import Header, Message, Paragraph
 from bot.domain.text import Text
 
 TITLE_LENGTH = 50
+PATIENCE_S = 10.0
+"""How long a platform may take; a monitoring system or a person waits for it."""
 
 
 async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str, members: Sequence[str]) -> None:
     """Make the room on the platform of `beside`, where it is announced; where none can be made, that is said."""
     title = _fit(f"{incident.id} {incident.title}")
     try:
-        key = await parts.chat[beside.platform].create_room(title, members)
-    except SendFailed as exc:
+        key = await asyncio.wait_for(_asked(parts, beside, title, members), PATIENCE_S)
+    except (SendFailed, TimeoutError) as exc:
+        why = str(exc) or f"no answer within {PATIENCE_S:g} s"
         async with parts.store.begin() as tx:
             text = Text(
-                f"不能新建房间（{exc}）；这个房间就是 {incident.id} 的战情室",
-                f"no room can be created ({exc}); this room is the war room of {incident.id}",
+                f"不能新建房间（{why}）；这个房间就是 {incident.id} 的战情室",
+                f"no room can be created ({why}); this room is the war room of {incident.id}",
             )
             await _say(parts, tx, incident, beside.key, Paragraph(text=text))
+        parts.wake()
         return
     async with parts.store.begin() as tx:
         current = replace(await tx.incidents.get(incident.id) or incident, room=key)
@@ -47,6 +52,14 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
         await _bring_verdict(parts, tx, current, beside)
         go_on = Paragraph(text=Text(f"在房间 “{title}” 里继续", f'go on in the room "{title}"'))
         await _say(parts, tx, current, beside.key, Header(text=text, tone="info"), go_on)
+    parts.wake()
+
+
+async def _asked(parts: Parts, beside: Room, title: str, members: Sequence[str]) -> str:
+    platform = parts.chat.get(beside.platform)
+    if platform is None:
+        raise SendFailed(f"the platform {beside.platform} is not configured")
+    return await platform.create_room(title, members)
 
 
 async def first_called(parts: Parts, tx: Tx, incident: Incident) -> list[str]:

@@ -31,13 +31,15 @@ from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain import command as commands
 from bot.domain.command import Command, unknown
-from bot.domain.errors import SendFailed, StoreUnavailable, UserError
+from bot.domain.errors import SendFailed, StoreBusy, StoreUnavailable, UserError
 from bot.domain.incident import EntryKind, Room
 from bot.domain.message import Block, Header, Message, Paragraph
 from bot.domain.text import Text, legible, same
 
 log = logging.getLogger("warroom")
 
+MOST_TRIES = 3
+"""Of a command that another one was in the way of."""
 A_MOMENT = timedelta(microseconds=1)
 UseCase = Callable[[Call, Tx], Awaitable[Then | None]]
 
@@ -71,13 +73,25 @@ async def handle(
     message of the user's, for platforms whose history is ours to keep.
     """
     try:
-        return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+        return await _insist(parts, text, user=user, room=room, message_id=message_id, echo=echo)
     except StoreUnavailable as exc:
         log.error("%r by %s is not recorded: %s", text[:80], user, exc)
         kept = await _keep(parts, text, user=user, room=room, message_id=message_id, echo=echo)
         error = _kept(str(exc)) if kept else _not_recorded(str(exc))
         await _say_directly(parts, room, _error_blocks(error))
         return error
+
+
+async def _insist(
+    parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool
+) -> UserError | None:
+    """Again where somebody else's command was in the way: two merges into each other lock in opposite orders."""
+    for _ in range(MOST_TRIES - 1):
+        try:
+            return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+        except StoreBusy as exc:
+            log.warning("%r by %s goes again: %s", text[:80], user, exc)
+    return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
 
 
 async def _handle(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from bot.app import timers
+from bot.app.alert_card import show_alerts, show_moved
 from bot.app.call_card import show_all
 from bot.app.escalation import begin_escalation, tell
 from bot.app.grading import graver
@@ -59,10 +60,12 @@ async def merge(call: Call, tx: Tx, typed: list[str]) -> Then | None:
             data={"merged": over.id, "into": stays.id},
         )
         await tell(call.parts, tx, one, Header(text=text, tone="info"))
-    await free_rooms(call.parts, tx, over, to=stays.id)
-    await tx.alerts.move(over.id, stays.id)
+    if await tx.alerts.move(over.id, stays.id):
+        await show_moved(call.parts, tx, over, stays.id)
     await show_all(call.parts, tx, over)
+    await free_rooms(call.parts, tx, over, to=stays.id)
     await show_summary(call.parts, tx, stays)
+    await show_alerts(call.parts, tx, stays)
     policy = call.parts.directory.policy_of(stays.severity)
     if graver(stays.severity, into.severity) and stays.escalates and policy is not None:
         await begin_escalation(call.parts, tx, stays, policy=policy.name, actor=call.command.user)

@@ -12,6 +12,7 @@ from bot.app.escalation import begin_escalation, tell
 from bot.app.hang_up import stop_calls
 from bot.app.parts import Call, Parts, Then, record
 from bot.app.ports import Tx
+from bot.app.rooms import places
 from bot.app.summary import show_summary
 from bot.app.watch import end_watch
 from bot.app.which_incident import last_incident, need_incident, take_id
@@ -90,9 +91,10 @@ async def resolve(call: Call, tx: Tx, typed: list[str]) -> Then | None:
     lasted = words.duration((call.at - then.opened_at).total_seconds())
     text = Text(f"故障 {then.id} 已解决，历时 {lasted.zh}", f"{then.id} resolved after {lasted.en}")
     await _save(call, tx, then, Move.RESOLVE, text, **facts)
-    await free_rooms(call.parts, tx, then)
     await tell(call.parts, tx, then, Header(text=text, tone="good"))
     await show_all(call.parts, tx, then)
+    # Last: every room that has it reads that it is over.
+    await free_rooms(call.parts, tx, then)
     return None
 
 
@@ -131,7 +133,7 @@ async def stop_escalation(parts: Parts, tx: Tx, incident: Incident) -> dict[str,
 
 async def free_rooms(parts: Parts, tx: Tx, incident: Incident, *, to: str | None = None) -> None:
     """Its rooms work on something else from now on: on `to`, or on nothing yet. Their watches end."""
-    for key in incident.rooms:
+    for key in await places(tx, incident):
         room = await tx.rooms.get(key)
         if room is not None and room.incident == incident.id:
             await tx.rooms.save(replace(room, incident=to))

@@ -260,6 +260,10 @@ class Rooms(Protocol):
         """All rooms of a platform, oldest first."""
         ...
 
+    async def working_on(self, incident: str) -> Sequence[Room]:
+        """The rooms that have this incident, oldest first."""
+        ...
+
 
 class Runs(Protocol):
     """What `/diag` found."""

@@ -22,7 +22,6 @@ from bot.domain.text import Text
 log = logging.getLogger("warroom.reminders")
 
 JOB = "reminders"
-SNOOZE = Button(label=Text("30 分钟后再提醒", "Snooze 30m"), command="/incident snooze 30m")
 
 
 class Reminders:
@@ -85,7 +84,7 @@ async def _nobody_commands(parts: Parts, tx: Tx, incident: Incident, now: dateti
         f"{to}{incident.id} 已经 {lasts.zh}没有指挥：/incident role commander（或写 @某人）",
         f"{to}{incident.id} has no commander after {lasts.en}: /incident role commander (or name somebody)",
     )
-    take = Button(label=Text("我来指挥", "I command"), command="/incident role commander", primary=True)
+    take = Button(label=Text("我来指挥", "I command"), command=f"/incident role {incident.id} commander", primary=True)
     await _say(parts, tx, incident, text, now, "no_commander", take)
     return then
 
@@ -95,4 +94,5 @@ async def _say(
 ) -> None:
     data = {"reminder": what}
     await record(tx, EntryKind.NOTICE, text, at=now, room=incident.room, incident=incident.id, data=data)
-    await tell(parts, tx, incident, Header(text=text, tone="warn"), Buttons(buttons=(*buttons, SNOOZE)))
+    snooze = Button(label=Text("30 分钟后再提醒", "Snooze 30m"), command=f"/incident snooze {incident.id} 30m")
+    await tell(parts, tx, incident, Header(text=text, tone="warn"), Buttons(buttons=(*buttons, snooze)))

@@ -20,3 +20,9 @@ async def open_in(tx: Tx, room: Room) -> Incident | None:
     """The incident this room works on; None where it is free."""
     found = await tx.incidents.get(room.incident) if room.incident else None
     return found if found is not None and found.is_open else None
+
+
+async def places(tx: Tx, incident: Incident) -> tuple[str, ...]:
+    """Where people are told of it: its own rooms, and those that followed a duplicate of it here."""
+    followed = (room.key for room in await tx.rooms.working_on(incident.id))
+    return tuple(dict.fromkeys((*incident.rooms, *followed)))

@@ -10,6 +10,7 @@ from bot.app import words
 from bot.app.escalation_words import STATES as CALL_STATES
 from bot.app.parts import Parts, say
 from bot.app.ports import Tx
+from bot.app.rooms import places
 from bot.domain.incident import Incident, IncidentState, Run
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph, Tone
 from bot.domain.page import CallMade
@@ -22,7 +23,7 @@ TONES: dict[IncidentState, Tone] = {IncidentState.MITIGATED: "warn", IncidentSta
 async def show_summary(parts: Parts, tx: Tx, incident: Incident) -> None:
     """Draw it anew in the incident's rooms; call this after whatever changes the incident."""
     blocks = await summary(parts, tx, incident)
-    for place in incident.rooms:
+    for place in await places(tx, incident):
         await say(parts, tx, Message(key=f"summary-{incident.id}", room=place, blocks=blocks), incident=incident.id)
 
 
@@ -152,15 +153,17 @@ def _buttons(incident: Incident, run: Run | None) -> tuple[Button, ...]:
     if incident.is_open:
         if incident.acked_at is None:
             buttons.append(Button(label=Text("我来处理", "I have it"), command=f"/ack {incident.id}", primary=True))
-            buttons.append(Button(label=Text("呼叫值班", "Page on-call"), command="/page"))
+            buttons.append(Button(label=Text("呼叫值班", "Page on-call"), command=f"/escalate {incident.id}"))
         if incident.commander is None:
-            buttons.append(Button(label=Text("我来指挥", "I command"), command="/incident role commander"))
+            buttons.append(
+                Button(label=Text("我来指挥", "I command"), command=f"/incident role {incident.id} commander")
+            )
         if run is None and incident.playbook:
             buttons.append(Button(label=Text("诊断", "Diagnose"), command=f"/diag {incident.playbook}"))
         if incident.state is not IncidentState.MITIGATED:
             buttons.append(Button(label=Text("已缓解", "Mitigated"), command=f"/incident mitigate {incident.id}"))
         buttons.append(Button(label=Text("已解决", "Resolved"), command=f"/incident resolve {incident.id}"))
-        buttons.append(Button(label=Text("晚点提醒", "Snooze 30m"), command="/incident snooze 30m"))
+        buttons.append(Button(label=Text("晚点提醒", "Snooze 30m"), command=f"/incident snooze {incident.id} 30m"))
     else:
         buttons.append(Button(label=Text("重新打开", "Reopen"), command=f"/incident reopen {incident.id}"))
         if incident.state is IncidentState.RESOLVED:

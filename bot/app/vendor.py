@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from bot.app.evidence import evidence_pack
 from bot.app.parts import Call, Parts, Then, say
 from bot.app.ports import Tx
 from bot.app.summary import show_summary
@@ -15,8 +16,8 @@ from bot.domain.command import unknown
 from bot.domain.directory import Vendor
 from bot.domain.errors import UserError
 from bot.domain.incident import EntryKind, Incident, Room, Run, VendorCase
-from bot.domain.message import Block, Bullets, Code, Header, Message, Paragraph
-from bot.domain.text import Text, percent, same
+from bot.domain.message import Block, Bullets, Header, Message, Paragraph
+from bot.domain.text import Text, same
 
 TICKET_LENGTH = 80
 
@@ -67,9 +68,8 @@ async def _ask(call: Call, tx: Tx, name: str, run: Run | None) -> None:
     await tx.rooms.save(room)
     incident = await current_incident(call, tx)
     case = _case(incident, name)
-    pack = evidence_pack(run, run.document)
-    if case is not None and case.ticket:
-        pack = (*pack, Paragraph(text=same(case.ticket), label=Text("工单", "Ticket")))
+    known_as = " · ".join(filter(None, (incident.id if incident else "", case.ticket if case else "")))
+    pack = evidence_pack(run, run.document, zone=parts.timezone, case=known_as)
     await say(parts, tx, Message(key=f"pack-{run.id}", room=key, blocks=pack), incident=call.room.incident)
     text = Text(f"证据已发到厂商群 “{room.title}”", f'evidence sent to the vendor\'s room "{room.title}"')
     await call.record(tx, EntryKind.VENDOR, text, run=run.id, vendor=name, room=key)
@@ -142,49 +142,6 @@ async def _keep(call: Call, tx: Tx, incident: Incident, case: VendorCase) -> Non
     then = replace(incident, vendors=tuple(cases.values()))
     await tx.incidents.save(then)
     await show_summary(call.parts, tx, then)
-
-
-def evidence_pack(run: Run, found: Any) -> tuple[Block, ...]:
-    """What we saw, from where, since when: enough for another company's engineer to begin."""
-    texts = found.get("texts", {})
-    headline = texts.get("headline", {"zh": "", "en": ""})
-    return (
-        Header(text=Text(f"请协助：{headline['zh']}", f"please help: {headline['en']}"), tone="bad"),
-        *_reasons(texts),
-        Paragraph(
-            text=Text(f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC", f"{run.started_at:%Y-%m-%d %H:%M:%S} UTC"),
-            label=Text("测于", "Measured at"),
-        ),
-        Code(text="\n".join(_lines(found))),
-    )
-
-
-def _reasons(texts: Any) -> list[Block]:
-    """Grouped by cause where there are two: what speaks for one may deny the other."""
-    groups = texts.get("reasons") or [{"title": None, "why": texts.get("why", ())}]
-    seen = Text("我们看到的", "What we see")
-    blocks: list[Block] = []
-    for group in groups:
-        title = group["title"] if len(groups) > 1 else None
-        label = Text(f"{seen.zh}：{title['zh']}", f"{seen.en}: {title['en']}") if title else seen
-        blocks.append(Bullets(items=tuple(Text(zh=w["zh"], en=w["en"]) for w in group["why"]), label=label))
-    return blocks
-
-
-def _lines(found: Any) -> list[str]:
-    rows = []
-    for seen in found.get("observations", ()):
-        if seen["ok"] or seen["success_rate"] is None or seen["fault_of"] in ("agent", "policy"):
-            continue
-        detail = seen["detail"]
-        resolver = ",".join(detail.get("resolvers", ())) if seen["kind"] == "dns" else ""
-        where = f"{seen['region']}/{seen['vantage']}"
-        rate = percent(seen["success_rate"])
-        rows.append(
-            f"{where:<18} {seen['layer']:<12} {rate:>5} of {detail.get('tries', 1)}  {seen['failure'] or ''}  "
-            f"{seen['target']} {resolver}".rstrip()
-        )
-    return rows[:40] or ["-"]
 
 
 def _vendor_of(call: Call, run: Run | None) -> str:

@@ -118,3 +118,10 @@ def test_whatever_is_posted_is_alerts_or_refused(kind: str, body: object) -> Non
     except BadAlert:
         return
     assert all(a.key and a.title and a.severity.startswith("sev") for a in found)
+
+
+@pytest.mark.parametrize("began", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "yesterday", "", None, 7])
+def test_a_beginning_that_is_no_moment_is_now(began: object) -> None:
+    alert = {"status": "firing", "labels": {"alertname": "x"}, "startsAt": began}
+    (read,) = Reading(source="prom", kind="alertmanager").alerts(json.dumps({"alerts": [alert]}).encode(), now=NOW)
+    assert read.at == NOW

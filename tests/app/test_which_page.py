@@ -21,7 +21,6 @@ CHEN = Person(name="chen", phone="+86 139-0000-0000")
 
 def row(key: str, *, ref: str | None = None, person: Person | None = None, ago_s: float = 5) -> OutboxRow:
     who = {"person": person} if person else {}
-    # Now, and not when this file was read: a whole suite takes longer than a call is asked about.
     made = page_row(page(key=key, **who), due_at=datetime.now(UTC) - timedelta(seconds=ago_s))
     return OutboxRow(key=key, kind="page", payload=made.payload, due_at=made.due_at, incident="INC-1", ref=ref)
 

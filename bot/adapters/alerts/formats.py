@@ -219,6 +219,7 @@ def _moment(given: Any, now: datetime) -> datetime:
     """RFC 3339; now for anything else, and for a clock that is ahead."""
     try:
         moment = datetime.fromisoformat(str(given))
-    except ValueError:
+        return min(moment.astimezone(UTC), now) if moment.tzinfo else now
+    except (ValueError, OverflowError):
+        # Also the last hour of year 9999, and the first of year 1, in a zone that is beyond them.
         return now
-    return min(moment.astimezone(UTC), now) if moment.tzinfo else now

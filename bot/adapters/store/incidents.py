@@ -127,6 +127,11 @@ class SqlRooms:
         statement = select(rooms).where(rooms.c.platform == platform).order_by(rooms.c.seq)
         return [self._room(row) for row in (await self._session.connection.execute(statement)).mappings()]
 
+    async def working_on(self, incident: str) -> Sequence[Room]:
+        """The rooms that have this incident, oldest first."""
+        statement = select(rooms).where(rooms.c.incident == incident).order_by(rooms.c.seq)
+        return [self._room(row) for row in (await self._session.connection.execute(statement)).mappings()]
+
     def _room(self, row: RowMapping) -> Room:
         """Where no language is kept, nobody has chosen one."""
         lang = lang_of(row["lang"], self._session.lang)
