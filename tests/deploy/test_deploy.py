@@ -49,10 +49,11 @@ def manifest(kind: str) -> dict[str, Any]:
     return found
 
 
-def test_the_unit_is_sound_and_leaves_the_service_little_to_break(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["warroom-agent.service", "warroom.service"])
+def test_the_unit_is_sound_and_leaves_the_service_little_to_break(tmp_path: Path, name: str) -> None:
     need_tool("systemd-analyze")
-    unit = (DEPLOY / "warroom-agent.service").read_text()
-    sound = tmp_path / "warroom-agent.service"
+    unit = (DEPLOY / name).read_text()
+    sound = tmp_path / name
     sound.write_text(unit.replace("/opt/warroom/bin/warroom", shutil.which("true") or "/bin/true"))
     said = subprocess.run(["systemd-analyze", "verify", sound], capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout + said.stderr) == (0, "")
