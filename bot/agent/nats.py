@@ -66,13 +66,14 @@ class NatsCarrier:
         """A client that does not reconnect by itself: it would ask the broken DNS again. Raises PipeBroken."""
         from nats.errors import Error as NatsError
 
-        from bot.agent.nats_dial import dial
+        from bot.transport.nats import dial
 
         found, why = await addresses_of(self.server.host, party.memory.known.addresses)
         problems = [why] if why else []
         for address in found:
             try:
-                dialling = dial(self.server, address, self.login, tls=self.tls, name=party.agent.name)
+                name = f"warroom agent {party.agent.name}"
+                dialling = dial(self.server, self.login, name=name, tls=self.tls, hear=lambda _: None, address=address)
                 return await unless(party.stop, dialling), address
             except (OSError, NatsError, TimeoutError) as exc:
                 problems.append(f"{address}: {str(exc) or type(exc).__name__}")
@@ -95,7 +96,7 @@ class _Knocking:
 
     async def run(self) -> None:
         """Until the connection breaks or the party stops. Raises RefusedByHub, PipeBroken."""
-        from bot.agent.nats_dial import close
+        from bot.transport.nats import close
 
         client = self._client
         try:
