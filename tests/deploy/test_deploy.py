@@ -33,6 +33,7 @@ from bot.agent.runner import Runner
 from bot.cli import WRONG_USE, _parser
 from bot.domain.failure import Failure
 from bot.domain.probe import Agent, ProbeRequest
+from bot.probes.base import Denied
 from bot.wire.frames import Hello
 from bot.wire.nats import NatsLogin, Server
 from bot.wire.signing import Signer
@@ -86,7 +87,36 @@ def test_the_pod_runs_as_nobody_with_nothing_and_may_only_read() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {verb for rule in manifest("ClusterRole")["rules"] for verb in rule["verbs"]} == {"get", "list"}
+
+
+def test_the_pods_account_may_list_what_the_probes_read_and_nothing_else() -> None:
+    """As the table in docs/probes.md says."""
+
+    def may(kind: str) -> set[tuple[str, str]]:
+        rules = manifest(kind)["rules"]
+        assert {verb for rule in rules for verb in rule["verbs"]} == {"list"}
+        return {(group, one) for rule in rules for group in rule["apiGroups"] for one in rule["resources"]}
+
+    assert may("Role") == {("", "pods"), ("", "services"), ("apps", "deployments")}
+    assert may("ClusterRole") == {("", "nodes"), ("apps", "deployments"), ("apps", "replicasets")}
+    assert manifest("Role")["metadata"]["namespace"] == "kube-system"
+    for kind in ("Role", "ClusterRole"):
+        bound = manifest(f"{kind}Binding")
+        assert bound["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "warroom-agent"}
+        assert bound["subjects"] == [{"kind": "ServiceAccount", "name": "warroom-agent", "namespace": "warroom"}]
+
+
+def test_the_agents_key_outlives_the_pod() -> None:
+    template = manifest("Deployment")["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    (state,) = [v for v in template["volumes"] if v["name"] == "state"]
+    claim = manifest("PersistentVolumeClaim")
+    assert state["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    (mount,) = [m["mountPath"] for m in container["volumeMounts"] if m["name"] == "state"]
+    assert f"--state={mount}" in container["args"]
+    # A volume for one node at a time: the old pod must be gone before the new one comes.
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert manifest("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_the_pods_command_line_and_policy_are_ones_the_agent_reads(tmp_path: Path) -> None:
@@ -95,7 +125,13 @@ def test_the_pods_command_line_and_policy_are_ones_the_agent_reads(tmp_path: Pat
     assert (args.vantage, args.cluster) == ("pod", "tke-prod")
     path = tmp_path / "policy.yaml"
     path.write_text(manifest("ConfigMap")["data"]["policy.yaml"])
-    load_policy(path)
+    policy = load_policy(path)
+    for kind, port in (("coredns", 9153), ("dns_top", 9153), ("dns", 53)):
+        policy.check(kind, "10.244.3.7", port)
+    for kind in ("coredns", "changes"):
+        policy.check(kind, "10.96.0.1", 443)
+    with pytest.raises(Denied):
+        policy.check("tcp", "10.244.3.7", 9153)
 
 
 # --- nats.conf ---------------------------------------------------------------------------------------------------
