@@ -30,9 +30,10 @@ AGENT_EPILOG = """\
 The token comes from WARROOM_AGENT_TOKEN (or the file WARROOM_AGENT_TOKEN_FILE names): the bot's shared one, or a
 single-use one of `warroom agent enroll`. Once enrolled, the agent is known by the key it keeps under --state.
 NATS takes its login from WARROOM_NATS_CREDS_FILE, or WARROOM_NATS_USER and WARROOM_NATS_PASSWORD, or
-WARROOM_NATS_TOKEN. Vendor keys for signed read-only calls come from WARROOM_TENCENT_SECRET_ID and
-WARROOM_TENCENT_SECRET_KEY (or ..._FILE); they never leave the agent. Without --policy an agent touches public
-addresses only, captures nothing, and never reaches metadata services. A hub with a private CA: WARROOM_HUB_CA_FILE.
+WARROOM_NATS_TOKEN (the last three also as ..._FILE). Vendor keys for signed read-only calls come from
+WARROOM_TENCENT_SECRET_ID and WARROOM_TENCENT_SECRET_KEY (or ..._FILE); they never leave the agent. Without --policy
+an agent touches public addresses only, captures nothing, and never reaches metadata services. A hub with a private CA:
+WARROOM_HUB_CA_FILE.
 
 `warroom agent enroll --name NAME` mints a single-use token, and with --forget takes an agent off the list again.
 With --check nothing joins: exit status 0 when the agent could work (what it lacks is said), 2 when it could not.

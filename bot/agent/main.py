@@ -53,12 +53,15 @@ def default_vpc(region: str, vantage: str) -> str:
     return f"{region}-2" if vantage == "vm2" else region
 
 
+NATS_SECRETS = ("USER", "PASSWORD", "TOKEN")
+"""WARROOM_NATS_<...>, each also as a file."""
+
+
 def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """The values of our own variables whose names say that they are secret."""
+    """The values of our own variables whose names say that they are secret, wherever they stand. Raises ConfigError."""
     words = ("TOKEN", "PASSWORD", "SECRET", "KEY")
-    return tuple(
-        environ[name] for name in sorted(environ) if name.startswith("WARROOM_") and name.rpartition("_")[2] in words
-    )
+    ours = {name.removesuffix("_FILE") for name in environ if name.startswith("WARROOM_")}
+    return tuple(secret_of(environ, name) for name in sorted(ours) if name.rpartition("_")[2] in words)
 
 
 def keep_out_of_the_log(own: Redactor) -> None:
@@ -107,11 +110,10 @@ def carrier_of(hub: str, environ: Mapping[str, str]) -> Carrier:
         from bot.agent.nats import NatsCarrier
         from bot.wire.nats import PREFIX, NatsLogin, Subjects, server
 
-        given = {key: secret_of(environ, f"WARROOM_NATS_{key}") for key in ("USER", "PASSWORD", "TOKEN")}
-        given["CREDS_FILE"] = environ.get("WARROOM_NATS_CREDS_FILE", "")
+        given = {key: secret_of(environ, f"WARROOM_NATS_{key}") for key in NATS_SECRETS}
         return NatsCarrier(
             server=server(hub, "--hub"),
-            login=NatsLogin.read(given),
+            login=NatsLogin.read({**given, "CREDS_FILE": environ.get("WARROOM_NATS_CREDS_FILE", "")}),
             subjects=Subjects(environ.get("WARROOM_NATS_PREFIX") or PREFIX),
             tls=trusted(environ) if hub.startswith("tls:") else None,
         )

@@ -49,10 +49,10 @@ class NatsCarrier:
         """Connect, talk, reconnect. Returns after `stop`; raises RefusedByHub on a refusal for good."""
         from nats.errors import Error as NatsError
 
-        tries = 0
+        tries, complaints = 0, Complaints(log)
         while not party.stop.is_set():
             try:
-                client, address = await self._connect(party)
+                client, address = await self._connect(party, complaints)
                 log.info("%s is reached as %s; waiting for a bot there", self.server.url, party.agent.name)
                 tries = 0
                 await _Knocking(party, client, self.subjects, address).run()
@@ -62,17 +62,23 @@ class NatsCarrier:
                 await pause(party.stop, tries)
                 tries += 1
 
-    async def _connect(self, party: Party) -> tuple[Client, str]:
+    async def _connect(self, party: Party, complaints: Complaints) -> tuple[Client, str]:
         """A client that does not reconnect by itself: it would ask the broken DNS again. Raises PipeBroken."""
         from nats.errors import Error as NatsError
 
-        from bot.agent.nats_dial import dial
+        from bot.transport.nats import dial
+
+        def hear(exc: Exception) -> None:
+            # A connection that breaks is told where that is noticed; what the server forbids would be told nowhere.
+            if "permissions violation" in str(exc).lower():
+                complaints.warn("NATS %s: %s; its permissions must fit --name", self.server.url, exc)
 
         found, why = await addresses_of(self.server.host, party.memory.known.addresses)
         problems = [why] if why else []
         for address in found:
             try:
-                dialling = dial(self.server, address, self.login, tls=self.tls, name=party.agent.name)
+                name = f"warroom agent {party.agent.name}"
+                dialling = dial(self.server, self.login, name=name, tls=self.tls, hear=hear, address=address)
                 return await unless(party.stop, dialling), address
             except (OSError, NatsError, TimeoutError) as exc:
                 problems.append(f"{address}: {str(exc) or type(exc).__name__}")
@@ -95,7 +101,7 @@ class _Knocking:
 
     async def run(self) -> None:
         """Until the connection breaks or the party stops. Raises RefusedByHub, PipeBroken."""
-        from bot.agent.nats_dial import close
+        from bot.transport.nats import close
 
         client = self._client
         try:

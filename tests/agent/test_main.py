@@ -12,7 +12,7 @@ import pytest
 
 from bot.adapters.agents import AgentDesk
 from bot.agent.credentials import secret_of
-from bot.agent.main import carrier_of, default_vpc
+from bot.agent.main import carrier_of, default_vpc, secrets_of
 from bot.agent.nats import NatsCarrier
 from bot.agent.websocket import WebSocketCarrier
 from bot.domain.errors import ConfigError
@@ -104,12 +104,16 @@ def test_the_hubs_url_says_which_way_leads_there(hub_option: str, carrier: type)
         assert (way.login.user, way.subjects.prefix) == ("u", "w2")
 
 
-def test_the_login_at_nats_may_come_from_files(tmp_path: Path) -> None:
-    (tmp_path / "password").write_text("p\n")
-    given = {"WARROOM_NATS_USER": "u", "WARROOM_NATS_PASSWORD_FILE": str(tmp_path / "password")}
-    way = carrier_of("nats://b", given)
+def test_a_login_at_nats_may_come_from_files_and_stays_out_of_the_log(tmp_path: Path) -> None:
+    for name in ("user", "password"):
+        (tmp_path / name).write_text(f"canary-{name}\n")
+    environ = {f"WARROOM_NATS_{name.upper()}_FILE": str(tmp_path / name) for name in ("user", "password")}
+    way = carrier_of("nats://b", environ)
     assert isinstance(way, NatsCarrier)
-    assert (way.login.user, way.login.password) == ("u", "p")
+    assert (way.login.user, way.login.password) == ("canary-user", "canary-password")
+    assert secrets_of(environ) == ("canary-password",)
+    with pytest.raises(ConfigError, match="WARROOM_NATS_TOKEN_FILE missing: No such file"):
+        carrier_of("nats://b", {"WARROOM_NATS_TOKEN_FILE": "missing"})
 
 
 @pytest.mark.parametrize(

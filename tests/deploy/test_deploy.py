@@ -16,11 +16,14 @@ from typing import Any
 import kubernetes_validate
 import nats
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from ruamel.yaml import YAML
 
 from bot.adapters.agents import AgentDesk
 from bot.adapters.agents.nats import NatsAddress, NatsHub
+from bot.adapters.agents.nats_dial import trouble
 from bot.agent.conversation import Party
 from bot.agent.known_hub import HubMemory
 from bot.agent.main import NOT_LET_IN, SENT_AWAY
@@ -28,13 +31,16 @@ from bot.agent.nats import NatsCarrier
 from bot.agent.policy import load_policy
 from bot.agent.runner import Runner
 from bot.cli import WRONG_USE, _parser
-from bot.domain.probe import Agent
+from bot.domain.failure import Failure
+from bot.domain.probe import Agent, ProbeRequest
+from bot.probes.base import Denied
 from bot.wire.frames import Hello
 from bot.wire.nats import NatsLogin, Server
 from bot.wire.signing import Signer
 from tests.needs import need_tool
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
+USERS = ("hub", "sh-vm-1", "bj-vm-1")
 MOST_EXPOSED = 20
 """Tenths of what `systemd-analyze security` calls exposure: 0 is a sealed service, 100 an open one."""
 
@@ -49,10 +55,11 @@ def manifest(kind: str) -> dict[str, Any]:
     return found
 
 
-def test_the_unit_is_sound_and_leaves_the_service_little_to_break(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["warroom-agent.service", "warroom.service"])
+def test_the_unit_is_sound_and_leaves_the_service_little_to_break(tmp_path: Path, name: str) -> None:
     need_tool("systemd-analyze")
-    unit = (DEPLOY / "warroom-agent.service").read_text()
-    sound = tmp_path / "warroom-agent.service"
+    unit = (DEPLOY / name).read_text()
+    sound = tmp_path / name
     sound.write_text(unit.replace("/opt/warroom/bin/warroom", shutil.which("true") or "/bin/true"))
     said = subprocess.run(["systemd-analyze", "verify", sound], capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout + said.stderr) == (0, "")
@@ -80,7 +87,36 @@ def test_the_pod_runs_as_nobody_with_nothing_and_may_only_read() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert {verb for rule in manifest("ClusterRole")["rules"] for verb in rule["verbs"]} == {"get", "list"}
+
+
+def test_the_pods_account_may_list_what_the_probes_read_and_nothing_else() -> None:
+    """As the table in docs/probes.md says."""
+
+    def may(kind: str) -> set[tuple[str, str]]:
+        rules = manifest(kind)["rules"]
+        assert {verb for rule in rules for verb in rule["verbs"]} == {"list"}
+        return {(group, one) for rule in rules for group in rule["apiGroups"] for one in rule["resources"]}
+
+    assert may("Role") == {("", "pods"), ("", "services"), ("apps", "deployments")}
+    assert may("ClusterRole") == {("", "nodes"), ("apps", "deployments"), ("apps", "replicasets")}
+    assert manifest("Role")["metadata"]["namespace"] == "kube-system"
+    for kind in ("Role", "ClusterRole"):
+        bound = manifest(f"{kind}Binding")
+        assert bound["roleRef"] == {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": "warroom-agent"}
+        assert bound["subjects"] == [{"kind": "ServiceAccount", "name": "warroom-agent", "namespace": "warroom"}]
+
+
+def test_the_agents_key_outlives_the_pod() -> None:
+    template = manifest("Deployment")["spec"]["template"]["spec"]
+    (container,) = template["containers"]
+    (state,) = [v for v in template["volumes"] if v["name"] == "state"]
+    claim = manifest("PersistentVolumeClaim")
+    assert state["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    (mount,) = [m["mountPath"] for m in container["volumeMounts"] if m["name"] == "state"]
+    assert f"--state={mount}" in container["args"]
+    # A volume for one node at a time: the old pod must be gone before the new one comes.
+    assert claim["spec"]["accessModes"] == ["ReadWriteOnce"]
+    assert manifest("Deployment")["spec"]["strategy"] == {"type": "Recreate"}
 
 
 def test_the_pods_command_line_and_policy_are_ones_the_agent_reads(tmp_path: Path) -> None:
@@ -89,7 +125,13 @@ def test_the_pods_command_line_and_policy_are_ones_the_agent_reads(tmp_path: Pat
     assert (args.vantage, args.cluster) == ("pod", "tke-prod")
     path = tmp_path / "policy.yaml"
     path.write_text(manifest("ConfigMap")["data"]["policy.yaml"])
-    load_policy(path)
+    policy = load_policy(path)
+    for kind, port in (("coredns", 9153), ("dns_top", 9153), ("dns", 53)):
+        policy.check(kind, "10.244.3.7", port)
+    for kind in ("coredns", "changes"):
+        policy.check(kind, "10.96.0.1", 443)
+    with pytest.raises(Denied):
+        policy.check("tcp", "10.244.3.7", 9153)
 
 
 # --- nats.conf ---------------------------------------------------------------------------------------------------
@@ -108,7 +150,7 @@ async def nats_server(folder: Path) -> AsyncIterator[Server]:
         "nats-server",
         "-c",
         str(path),
-        env={**os.environ, "HUB_PASSWORD": "of-the-hub", "AGENT_PASSWORD": "of-agents"},
+        env={**os.environ, **{f"{u.upper().replace('-', '_')}_PASSWORD": f"of-{u}" for u in USERS}},
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
@@ -128,48 +170,126 @@ class Open:
         return "token" if proven("token") else ""
 
 
-async def test_with_the_shipped_permissions_hub_and_agent_find_each_other(tmp_path: Path) -> None:
-    path = tmp_path / "policy.yaml"
+def login(user: str) -> NatsLogin:
+    return NatsLogin(user=user, password=f"of-{user}")
+
+
+@asynccontextmanager
+async def hub_and_agent(server: Server, folder: Path, *, name: str, user: str) -> AsyncIterator[AgentDesk]:
+    """A hub with its own login, and an agent of this name with the login of this NATS user."""
+    path = folder / "policy.yaml"
     path.write_text("public: deny\n")
-    context = load_policy(path).context({})
-    async with nats_server(tmp_path) as server:
-        desk = AgentDesk(signer=Signer(), door=Open())
-        hub = NatsHub(desk, NatsAddress(server=server, login=NatsLogin(user="hub", password="of-the-hub")))
-        party = Party(
-            agent=Agent(name="sh-vm", region="shanghai", vantage="vm"),
-            signer=Signer(),
-            runner=Runner(name="sh-vm", context=context),
-            memory=HubMemory(None, agent="sh-vm", url=server.url),
-            token="token",
-        )
-        party.tested.set()
-        carrier = NatsCarrier(server=server, login=NatsLogin(user="agent", password="of-agents"))
-        work = [asyncio.create_task(hub.run()), asyncio.create_task(carrier.run(party))]
-        for _ in range(200):
-            if [a.state for a in desk.agents()] == ["ready"]:
-                break
-            await asyncio.sleep(0.05)
-        assert [a.state for a in desk.agents()] == ["ready"]
+    desk = AgentDesk(signer=Signer(), door=Open())
+    party = Party(
+        agent=Agent(name=name, region="shanghai", vantage="vm"),
+        signer=Signer(),
+        runner=Runner(name=name, context=load_policy(path).context({})),
+        memory=HubMemory(None, agent=name, url=server.url),
+        token="token",
+    )
+    party.tested.set()
+    hub = NatsHub(desk, NatsAddress(server=server, login=login("hub")))
+    work = [asyncio.create_task(hub.run())]
+    await asyncio.wait_for(hub.connected.wait(), 10)
+    work.append(asyncio.create_task(NatsCarrier(server=server, login=login(user)).run(party)))
+    try:
+        yield desk
+    finally:
         for task in work:
             task.cancel()
         await asyncio.gather(*work, return_exceptions=True)
 
 
-@pytest.mark.parametrize("subject", ["warroom.hubs", "warroom.agent.other.1.2", "orders"])
-async def test_an_agent_may_not_speak_where_only_hubs_do(tmp_path: Path, subject: str) -> None:
-    async with nats_server(tmp_path) as server:
-        problems: list[str] = []
+async def ready(desk: AgentDesk) -> None:
+    for _ in range(200):
+        if [a.state for a in desk.agents()] == ["ready"]:
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError(f"no agent is ready: {desk.agents()}")
 
-        async def note(exc: Exception) -> None:
-            problems.append(str(exc))
 
-        client = await nats.connect(server.url, user="agent", password="of-agents", error_cb=note)
-        with contextlib.suppress(NatsError):
-            await client.publish(subject, b"x")
-            await client.flush()
-        for _ in range(100):
-            if problems:
-                break
-            await asyncio.sleep(0.02)
-        assert "permissions violation" in problems[0].lower()
+@asynccontextmanager
+async def taken_over(server: Server, user: str) -> AsyncIterator[tuple[Client, list[str]]]:
+    """Somebody with an agent's login, and what the server says to him."""
+    said: list[str] = []
+
+    async def note(exc: Exception) -> None:
+        said.append(str(exc).lower())
+
+    client = await nats.connect(server.url, user=user, password=f"of-{user}", error_cb=note)
+    try:
+        yield client, said
+    finally:
         await client.close()
+
+
+async def refused(client: Client, said: list[str]) -> bool:
+    """Whether the server has forbidden what was just done; it says so just before it answers a ping, or just after."""
+    with contextlib.suppress(NatsError):
+        await client.flush()
+    for _ in range(25):
+        if said:
+            break
+        await asyncio.sleep(0.02)
+    return any("permissions violation" in one for one in said)
+
+
+async def test_with_the_shipped_permissions_an_agent_does_its_work_and_another_user_hears_nothing_of_it(
+    tmp_path: Path,
+) -> None:
+    async with nats_server(tmp_path) as server, taken_over(server, "bj-vm-1") as (spy, _):
+        heard: list[str] = []
+
+        async def note(message: Msg) -> None:
+            heard.append(message.subject)
+
+        for subject in ("warroom.hubs", "warroom.agent.bj-vm-1.*.*", "warroom.agent.>", "warroom.hub.>", ">"):
+            await spy.subscribe(subject, cb=note)
+        async with hub_and_agent(server, tmp_path, name="sh-vm-1", user="sh-vm-1") as desk:
+            await ready(desk)
+            asked = ProbeRequest(
+                id="1", probe="tcp/x", kind="tcp", layer="tcp", target="x", agent="sh-vm-1",
+                params={"address": "127.0.0.1", "port": 9}, timeout_s=5.0,
+            )  # fmt: skip
+            (seen,) = [one async for one in desk.ask([asked], deadline_s=10)]
+            assert seen.failure is Failure.POLICY_DENIED
+        assert set(heard) <= {"warroom.hubs"}
+
+
+@pytest.mark.parametrize(
+    "subject", ["warroom.hubs", "warroom.agent.sh-vm-1.1.2", "warroom.agent.bj-vm-1.1.2", "orders"]
+)
+async def test_an_agents_user_may_not_speak_where_only_hubs_do(tmp_path: Path, subject: str) -> None:
+    async with nats_server(tmp_path) as server, taken_over(server, "bj-vm-1") as (client, said):
+        await client.publish(subject, b"x")
+        assert await refused(client, said)
+
+
+@pytest.mark.parametrize(
+    "subject", ["warroom.agent.sh-vm-1.>", "warroom.agent.*.*.*", "warroom.hub.>", "warroom.knock", ">"]
+)
+async def test_an_agents_user_may_not_listen_to_another_agent_or_a_hub(tmp_path: Path, subject: str) -> None:
+    async with nats_server(tmp_path) as server, taken_over(server, "bj-vm-1") as (client, said):
+        await client.subscribe(subject)
+        assert await refused(client, said)
+
+
+async def test_an_agent_with_another_ones_user_says_that_its_permissions_do_not_fit(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        nats_server(tmp_path) as server,
+        hub_and_agent(server, tmp_path, name="bj-vm-1", user="sh-vm-1") as desk,
+    ):
+        for _ in range(200):
+            if "its permissions must fit --name" in caplog.text:
+                break
+            await asyncio.sleep(0.05)
+        assert "its permissions must fit --name" in caplog.text
+        assert desk.agents() == []
+
+
+async def test_the_bot_finds_the_shipped_permissions_of_a_hub_enough_and_an_agents_too_small(tmp_path: Path) -> None:
+    async with nats_server(tmp_path) as server:
+        assert await trouble(NatsAddress(server=server, login=login("hub"))) == ""
+        assert "permissions violation" in (await trouble(NatsAddress(server=server, login=login("sh-vm-1")))).lower()

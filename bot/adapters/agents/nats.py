@@ -14,7 +14,8 @@ from nats.errors import Error as NatsError
 
 from bot.adapters.agents.desk import AgentDesk
 from bot.adapters.agents.link import LinkBroken
-from bot.adapters.agents.nats_dial import NatsAddress, close, dial
+from bot.adapters.agents.nats_dial import NatsAddress, connect
+from bot.transport.nats import close
 from bot.wire.complaints import Complaints
 from bot.wire.nats import ANNOUNCE_S, BEAT_S, SILENT_S, text_of
 
@@ -45,7 +46,7 @@ class NatsHub:
         where = self._address.server.url
         while True:
             try:
-                client = await dial(self._address, self._broke)
+                client = await connect(self._address, self._broke)
             except (OSError, NatsError, TimeoutError) as exc:
                 log.warning("NATS %s cannot be used: %s", where, str(exc) or type(exc).__name__)
                 await asyncio.sleep(RETRY_S)

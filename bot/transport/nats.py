@@ -1,10 +1,11 @@
-"""One try to connect to one address of a NATS server. Imported by the agent only when its hub is on NATS."""
+"""One try to connect to a NATS server. Imported late by an agent, only when its hub is on NATS."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import Any
 
 from nats.aio.client import Client
@@ -23,21 +24,33 @@ class _TlsClient(Client):
         await super()._process_info(info, initial_connection)
 
 
-async def dial(server: Server, address: str, login: NatsLogin, *, tls: ssl.SSLContext | None, name: str) -> Client:
-    """A connection that does not reconnect by itself. Raises OSError, NatsError, TimeoutError."""
+async def dial(
+    server: Server,
+    login: NatsLogin,
+    *,
+    name: str,
+    tls: ssl.SSLContext | None,
+    hear: Callable[[Exception], None],
+    address: str = "",
+) -> Client:
+    """A connection that does not reconnect by itself. Raises OSError, NatsError, TimeoutError.
+
+    `name` is what the server calls us, `address` where to find it when its name is not to be looked up; its
+    certificate is checked against the name all the same. `hear` is told what goes wrong later.
+    """
     client = _TlsClient() if server.scheme == "tls" else Client()
     dialling = True
 
     async def failed(exc: Exception) -> None:
-        # The client would dial the same address for ever, whatever it is told about reconnecting; what breaks
-        # a connection later is said once, where it is noticed.
+        # The client would dial the same address for ever, whatever it is told about reconnecting.
         if dialling:
             raise exc
+        hear(exc)
 
     try:
         await client.connect(
-            servers=[server.at(address)],
-            name=f"warroom agent {name}",
+            servers=[server.at(address or server.host)],
+            name=name,
             tls=tls,
             tls_hostname=server.host if tls else None,
             allow_reconnect=False,
@@ -55,7 +68,7 @@ async def dial(server: Server, address: str, login: NatsLogin, *, tls: ssl.SSLCo
 
 
 async def close(client: Client) -> None:
-    """It waits for ever for the end of a connection whose TLS handshake failed."""
+    """End a connection, whatever state it is in: it waits for ever for one whose TLS handshake failed."""
     with contextlib.suppress(Exception):
         async with asyncio.timeout(CLOSE_WITHIN_S):
             await client.close()

@@ -1,0 +1,1 @@
+"""What bot and agent both use to reach others."""
