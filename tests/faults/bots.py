@@ -97,10 +97,10 @@ class Plan:
     stop_s: float = 0.0
 
 
-def draw(dice: random.Random, *, lease_s: float, stops: bool) -> Plan:
-    """Most deaths are at crash points or soon after; one in eight lives stands still beyond its lease first."""
+def draw(dice: random.Random, *, lease_s: float, stops: float) -> Plan:
+    """Most deaths are at crash points or soon after; a share of the lives, `stops`, stands still beyond its lease first."""
     point = dice.choice(POINTS) if dice.random() < 0.7 else ""
-    act = "stop" if stops and dice.random() < 0.12 else "kill"
+    act = "stop" if dice.random() < stops else "kill"
     from_up = bool(point) or act == "stop" or dice.random() < 0.7
     after = dice.uniform(0.8, 2.0) if point else dice.uniform(0.05, 1.2)
     # Now and then one lives for longer than a lease, so that leases of the dead are taken over.

@@ -141,10 +141,13 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
     for event in ledger.events:
         if event["e"] in ("answer", "record"):
             later[event["pid"], event["key"]].append(event)
-    claims: dict[tuple[int, str], float] = {}
+    claims: dict[tuple[int, str], list[float]] = defaultdict(list)
     for event in ledger.events:
         if event["e"] == "claim":
-            claims.update({(event["pid"], key): event["at"] for key, _generation in event["keys"]})
+            for key, _generation in event["keys"]:
+                claims[event["pid"], key].append(event["at"])
+        if event["e"] == "record":
+            del claims[event["pid"], event["key"]][:1]
         if event["e"] != "post":
             continue
         pid, at, key = event["pid"], event["at"], event["key"]
@@ -152,7 +155,8 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
         ended, how, stops = ends.get((pid, began), (float("inf"), "", []))
         mine = [e for e in later[pid, key] if at <= e["at"] <= (ended or float("inf"))]
         attempt = Attempt(key, pid, at, {**event, "stops": stops})
-        claimed = min(at, claims.get((pid, key), at))
+        # A process that stood still may hold two claims of a row: the older one is what it was late with.
+        claimed = min(at, *claims[pid, key], at)
         attempt.excuse = _excuse(ledger, mine, at, claimed, ended, how, stops, faults[key])
         yield attempt
 

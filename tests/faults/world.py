@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,16 +40,16 @@ policies:
   default:
     steps:
       - {who: person:lin, by: [phone]}
-      - {after: 1s, who: person:chen}
-      - {after: 1.5s, who: [person:wu, person:lin]}
+      - {after: 2s, who: person:chen}
+      - {after: 3s, who: [person:wu, person:lin]}
     rounds: 2
-    every: 2s
+    every: 4s
     then: managers
   managers:
     steps:
-      - {after: 1s, who: person:zhao}
-      - {after: 1s, who: person:chen}
-    every: 2s
+      - {after: 3s, who: person:zhao}
+      - {after: 3s, who: person:chen}
+    every: 4s
 """
 ROUNDS = ((("lin",), ("chen",), ("wu", "lin")) * 2, (("zhao",), ("chen",)))
 """The same for the judge: the people of each step, first once through, then for ever."""
@@ -68,6 +68,12 @@ class Spec:
     poll_s: float = 0.2
     honours_keys: bool = True
     share: float = 0.25
+    """Of the requests to the provider that go wrong."""
+    stops: float = 0.12
+    """Of the lives that stand still beyond their lease."""
+
+    def with_mutant(self, mutant: str, seed: int) -> Spec:
+        return replace(self, mutant=mutant, seed=seed)
 
     @property
     def name(self) -> str:
@@ -138,7 +144,7 @@ async def make(spec: Spec, nursery: Nursery) -> AsyncIterator[World]:
         )
         replicas.append(Replica(number, nursery, folder, config, env))
     await _migrate(nursery, folder, env)
-    load = Load(f"http://127.0.0.1:{front.port}", TOKEN, provider, spec.seed, most=4 if spec.replicas == 1 else 8)
+    load = Load(f"http://127.0.0.1:{front.port}", TOKEN, provider, spec.seed, most=3 if spec.replicas == 1 else 5)
     world = World(spec, folder, Reader(url), replicas, provider, proxy, load, cluster)
     try:
         yield world
@@ -164,7 +170,7 @@ async def _migrate(nursery: Nursery, folder: Path, env: dict[str, str]) -> None:
 async def _lives(world: World, replica: Replica) -> None:
     dice = random.Random(f"{world.spec.seed}/{replica.number}")
     while world.killed < world.spec.kills:
-        life = await replica.live(draw(dice, lease_s=world.spec.lease_s, stops=True))
+        life = await replica.live(draw(dice, lease_s=world.spec.lease_s, stops=world.spec.stops))
         world.killed += not life.how.startswith("exit")
         if life.how.startswith("exit"):
             await asyncio.sleep(0.2)
