@@ -46,6 +46,8 @@ def test_one_stray_datagram_of_ten_is_no_trouble_and_two_are() -> None:
         return one(seen("dns_public", ok=False, success_rate=ok / tries, detail=lost))["dns_public"].state
 
     assert [dns(9), dns(8), dns(5, tries=6)] == ["up", "lossy", "lossy"]
+    inside = {"tries": 10, "ok": 9, "failures": {"dns_timeout": 1}}
+    assert one(seen("dns_internal", ok=False, success_rate=0.9, detail=inside))["dns_internal"].state == "lossy"
     assert dns(9, "dns_servfail") == "lossy", "an answer that says no is no accident of the network"
 
 
