@@ -180,16 +180,20 @@ def _excuse(
     if answer is None:
         return killed
     # By its claim: a bot that came late to its POST gives it less time. No stand-in takes so long by itself.
-    slow = "slow" if min(until, answer["at"] + 10) - claimed > 0.6 * ledger.lease_s else ""
+    patience = 0.6 * ledger.lease_s
     if not 200 <= answer.get("status", 0) < 300:
         if any(fault and at - 0.5 <= moment <= answer["at"] + 0.5 for moment, fault in faults):
             return "injected"
-        return "refused" if "cannot be reached" in answer.get("error", "") else slow
+        if "cannot be reached" in answer.get("error", ""):
+            return "refused"
+        return "slow" if answer["at"] - claimed > patience else ""
     if record is not None and record["done"]:
         return slow if record["at"] - claimed > 0.9 * ledger.lease_s else ""
     if any(_overlap(at, min(until, at + 2 * ledger.lease_s), one) for one in ledger.crashes):
         return "database away"
-    return killed if record is None else slow
+    if record is None:
+        return killed
+    return "slow" if until - claimed > patience else ""
 
 
 def _overlap(since: float, until: float, other: tuple[float, float]) -> bool:
