@@ -98,7 +98,7 @@ class Plan:
 
 
 def draw(dice: random.Random, *, lease_s: float, stops: float) -> Plan:
-    """Most deaths are at crash points or soon after; a share of the lives, `stops`, stands still beyond its lease first."""
+    """Most deaths are at crash points or soon after; `stops` of the lives stand still beyond their lease first."""
     point = dice.choice(POINTS) if dice.random() < 0.7 else ""
     act = "stop" if dice.random() < stops else "kill"
     from_up = bool(point) or act == "stop" or dice.random() < 0.7

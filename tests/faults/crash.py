@@ -104,17 +104,17 @@ def _after(owner: type, name: str, then: Callable[..., None]) -> None:
     async def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
         at = time.monotonic()
         result = await original(self, *args, **kwargs)
-        if then is _look:
-            kwargs = {"at": at}
+        if then in (_look, _claimed):
+            kwargs["since"] = at
         then(self, result, *args, **kwargs)
         return result
 
     setattr(owner, name, wrapped)
 
 
-def _claimed(outbox: Any, rows: Any, *, kind: str | None = None, **_: Any) -> None:
+def _claimed(outbox: Any, rows: Any, *, since: float, kind: str | None = None, **_: Any) -> None:
     if rows and kind == "page":
-        note(outbox, "claim", keys=[[row.key, row.generation] for row in rows])
+        note(outbox, "claim", since=since, keys=[[row.key, row.generation] for row in rows])
 
 
 def _finished(outbox: Any, done: bool, row: Any, *, state: str, **_: Any) -> None:
@@ -127,8 +127,8 @@ def _saved(incidents: Any, _result: Any, incident: Any) -> None:
         note(incidents, "ack", incident=incident.id, epoch=incident.epoch)
 
 
-def _look(incidents: Any, _result: Any, _incident: str, *, at: float) -> None:
-    seen = {"look": at, "looked": time.monotonic(), "busy": running_s()}
+def _look(incidents: Any, _result: Any, _incident: str, *, since: float) -> None:
+    seen = {"look": since, "looked": time.monotonic(), "busy": running_s()}
     _looked.set(seen)
     note(incidents, "look", seen=seen)
 

@@ -34,7 +34,7 @@ VIOLATIONS = {
 COUNTS = {
     "kills": "kill -9 of a bot",
     "kills_at_points": "... of them at a named crash point",
-    "kills_in_send": "... of them between POST and record",
+    "posts_cut_off": "POSTs that a kill cut off before their record",
     "stops": "bots that stood still beyond their lease",
     "database_crashes": "crashes of PostgreSQL",
     "injected": "faults of the proxy",
@@ -145,7 +145,7 @@ def _attempts(ledger: Ledger) -> Iterator[Attempt]:
     for event in ledger.events:
         if event["e"] == "claim":
             for key, _generation in event["keys"]:
-                claims[event["pid"], key].append(event["at"])
+                claims[event["pid"], key].append(event["since"])
         if event["e"] == "record":
             del claims[event["pid"], event["key"]][:1]
         if event["e"] != "post":
@@ -180,16 +180,20 @@ def _excuse(
     if answer is None:
         return killed
     # By its claim: a bot that came late to its POST gives it less time. No stand-in takes so long by itself.
-    slow = "slow" if min(until, answer["at"] + 10) - claimed > 0.6 * ledger.lease_s else ""
+    patience = 0.6 * ledger.lease_s
     if not 200 <= answer.get("status", 0) < 300:
         if any(fault and at - 0.5 <= moment <= answer["at"] + 0.5 for moment, fault in faults):
             return "injected"
-        return "refused" if "cannot be reached" in answer.get("error", "") else slow
+        if "cannot be reached" in answer.get("error", ""):
+            return "refused"
+        return "slow" if answer["at"] - claimed > patience else ""
     if record is not None and record["done"]:
         return slow if record["at"] - claimed > 0.9 * ledger.lease_s else ""
     if any(_overlap(at, min(until, at + 2 * ledger.lease_s), one) for one in ledger.crashes):
         return "database away"
-    return killed if record is None else slow
+    if record is None:
+        return killed
+    return "slow" if until - claimed > patience else ""
 
 
 def _overlap(since: float, until: float, other: tuple[float, float]) -> bool:
@@ -241,15 +245,21 @@ def _never_called(ledger: Ledger, verdict: Verdict) -> None:
 
 
 def _duplicates(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
-    excused: Counter[str] = Counter()
+    begun: dict[str, list[Attempt]] = defaultdict(list)
     for attempt in attempts:
-        excused[attempt.key] += bool(attempt.excuse)
-        verdict.counts["kills_in_send"] += attempt.excuse == "killed"
-    for key, posts in Counter(key for key, _ in ledger.posts).items():
-        verdict.counts["raw_duplicates"] += posts - 1
-        verdict.counts["allowed_duplicates"] += excused[key]
-        if posts - 1 > excused[key]:
-            verdict.add("duplicates", f"{key}: {posts} POSTs, {excused[key]} uncertain")
+        begun[attempt.key].append(attempt)
+        verdict.counts["posts_cut_off"] += attempt.excuse == "killed"
+    arrived: dict[str, list[str]] = defaultdict(list)
+    for key, at in ledger.posts:
+        # What arrives belongs to the attempt that began last; one that never arrived excuses nothing.
+        before = [attempt for attempt in begun[key] if attempt.at <= at]
+        arrived[key].append(before[-1].excuse if before else "")
+    for key, excuses in arrived.items():
+        uncertain = sum(map(bool, excuses))
+        verdict.counts["raw_duplicates"] += len(excuses) - 1
+        verdict.counts["allowed_duplicates"] += uncertain
+        if len(excuses) - 1 > uncertain:
+            verdict.add("duplicates", f"{key}: {len(excuses)} POSTs, {uncertain} uncertain")
 
 
 def _ack_moments(ledger: Ledger) -> dict[str, list[tuple[int, float]]]:

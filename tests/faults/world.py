@@ -213,25 +213,29 @@ async def _crash(world: World, cluster: Cluster, away_s: float) -> None:
 
 
 async def _watch(world: World) -> None:
-    """What is due and free for longer than lease + 2 s with a bot that was up all the time is stuck.
+    """What is due and free for longer than lease + 2 s while one and the same bot was up is stuck.
 
-    Time in which no bot was given a processor does not count.
+    Time in which that bot was given no processor does not count.
     """
-    ages: dict[str, float] = {}
+    ages: dict[tuple[str, int], float] = {}
     patience = world.spec.lease_s + 2
     last, before = time.monotonic(), dict[int, float]()
     while True:
         await asyncio.sleep(0.25)
+        now = time.monotonic()
         starved = {replica.lives[-1].pid: _starved_s(replica) for replica in world.replicas if up_since(replica)}
         try:
             due = await asyncio.to_thread(world.reader.overdue)
         except (psycopg.Error, sqlite3.Error):
             due, starved = set(), {}
-        now = time.monotonic()
-        served = [now - last - (waited - before[pid]) for pid, waited in starved.items() if pid in before]
-        ages = {name: ages.get(name, 0.0) + max(served) if served else 0.0 for name in due}
+        served = {pid: now - last - (waited - before[pid]) for pid, waited in starved.items() if pid in before}
+        ages = {
+            (name, pid): ages[name, pid] + age if (name, pid) in ages else 0.0
+            for name in due
+            for pid, age in served.items()
+        }
         last, before = now, starved
-        world.stuck |= {name for name, age in ages.items() if age > patience}
+        world.stuck |= {f"{name} with {pid}" for (name, pid), age in ages.items() if age > patience}
 
 
 def _starved_s(replica: Replica) -> float:
