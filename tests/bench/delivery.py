@@ -119,7 +119,7 @@ def killed(effort: Effort) -> Iterable[Row]:
             KILLED_S,
             unit="s",
             peer=median(peer),
-            peer_name="the lease, and a start",
+            peer_name="the lease, then a start",
             note=f"lease {LEASE_S:g} s; worst of {len(ours)}: {max(ours):.3g} s; the key is the same",
         )
 
@@ -139,15 +139,15 @@ def returned(effort: Effort) -> Iterable[Row]:
                 back = time.time()
                 (key,) = keys
                 seen = one.phone.until([key], 60)
-                ours.append(max(0.0, seen[key][0] - back))
-                peer.append(back - probing)
+                ours.append(max(0.001, seen[key][0] - back))
+                peer.append(back - probing if one.postgres else 0.0)
                 one.phone.tell("forget")
         yield below(
             f"resume after the database returns, {database}",
             median(ours),
             RETURNED_S,
             unit="s",
-            peer=max(0.001, median(peer)),
+            peer=median(peer),
             peer_name="its own start" if database == "PostgreSQL" else "giving up its lock",
             note=f"away for {AWAY_S:g} s; worst of {len(ours)}: {max(ours):.3g} s",
         )
