@@ -39,6 +39,8 @@ LEASE_S = 10.0
 """Longer than a provider's 5 s timeout, so that a slow send is not taken for a dead sender."""
 POLL_S = 1.0
 AT_ONCE = {"page": 200, "chat": 400, "hangup": 50}
+CALM_S = {"page": 0.0, "chat": 0.02, "hangup": 0.05}
+"""After it was woken, a loop waits so long before it looks: what is written together is looked for once. Not pages."""
 HANG_UP_TRIES = 5
 """Best effort: a call that nobody answers ends by itself."""
 _RECORD_AGAIN_S = 0.2
@@ -77,6 +79,8 @@ class Deliverer:
         self._recorded = recorded
         self._looked = clock.monotonic()
         self._wake = {kind: asyncio.Event() for kind in AT_ONCE}
+        self._full = dict.fromkeys(AT_ONCE, False)
+        """Whether more may be waiting than the last look could take."""
 
     def wake(self) -> None:
         """Something was queued: look now instead of at the next poll."""
@@ -99,12 +103,15 @@ class Deliverer:
             busy: set[asyncio.Task[None]] = set()
             while not stop.is_set():
                 self._wake[kind].clear()
-                rows = await self._claim(kind, AT_ONCE[kind] - len(busy))
+                free = AT_ONCE[kind] - len(busy)
+                rows = await self._claim(kind, free)
+                # Fewer than could be taken: these were all. More than that are waited for, not looked for.
+                self._full[kind] = len(rows) >= free
                 for row in rows:
                     task = sends.create_task(self._guarded(row, send))
                     busy.add(task)
                     task.add_done_callback(busy.discard)
-                if not rows:
+                if not rows or not self._full[kind]:
                     await self._rest(kind, stop)
 
     async def _claim(self, kind: str, limit: int) -> Sequence[OutboxRow]:
@@ -133,6 +140,8 @@ class Deliverer:
         finally:
             for wait in waits:
                 wait.cancel()
+        if CALM_S[kind] and not stop.is_set():
+            await asyncio.sleep(CALM_S[kind])
 
     async def _guarded(self, row: OutboxRow, send: Callable[[OutboxRow], Awaitable[None]]) -> None:
         try:
@@ -143,8 +152,9 @@ class Deliverer:
             # One row's trouble must not stop the loop that wakes people up; its lease runs out and it comes again.
             log.exception("%s: could not be handled", row.key)
         finally:
-            # The next message of the room was waiting for this one.
-            self._wake[row.kind].set()
+            # The next message of the room was waiting for this one; a page only where there are very many.
+            if row.kind != "page" or self._full["page"]:
+                self._wake[row.kind].set()
 
     async def _say(self, row: OutboxRow) -> None:
         try:
@@ -242,12 +252,18 @@ class Deliverer:
                         if self._recorded is not None:
                             await self._recorded(tx, row, entry, incident)
                 if done and entry is not None:
-                    self.wake()
+                    self._wake_after(entry)
                 return
             except StoreUnavailable:
                 if self._clock.monotonic() >= ends:
                     raise
                 await self._clock.sleep(_RECORD_AGAIN_S)
+
+    def _wake_after(self, result: Result) -> None:
+        """Its record changed a card, and may have queued a hang-up; one that failed may have brought the next page."""
+        for kind in AT_ONCE:
+            if kind != "page" or not isinstance(result, Sent):
+                self._wake[kind].set()
 
     async def _record(self, tx: Tx, row: OutboxRow, result: Result, incident: Incident | None) -> None:
         if isinstance(result, Delayed):

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import fanout, memory, startup, throughput, timing
+from tests.bench import delivery, fanout, memory, startup, throughput, timing
 from tests.bench.table import FULL, QUICK, Measure, Row, document, machine, markdown
 
 ROWS: dict[str, Measure] = {
@@ -20,6 +20,10 @@ ROWS: dict[str, Measure] = {
     "memory": memory.memory,
     "help": startup.help_,
     "fanout": fanout.fanout,
+    "due": delivery.due,
+    "thousand": delivery.thousand,
+    "killed": delivery.killed,
+    "returned": delivery.returned,
 }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+import time
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
@@ -24,6 +25,7 @@ class Session:
         self.redactor = redactor
         self.lang = lang
         self._clock = clock
+        self._asked: tuple[datetime, float] | None = None
 
     async def now(self) -> datetime:
         """The database's clock; SQLite's is this machine's. Tests give a clock of their own."""
@@ -31,8 +33,12 @@ class Session:
             return self._clock.now()
         if self.connection.dialect.name == "sqlite":
             return datetime.now(UTC)
-        moment = await self.connection.execute(select(func.clock_timestamp(type_=UtcTime)))
-        return moment.scalar_one()
+        if self._asked is None:
+            moment = await self.connection.execute(select(func.clock_timestamp(type_=UtcTime)))
+            self._asked = moment.scalar_one(), time.monotonic()
+        # Asked once in a transaction, which lasts seconds at most: a clock that never steps says what has passed since.
+        then, read = self._asked
+        return then + timedelta(seconds=time.monotonic() - read)
 
     def insert(self, table: Any) -> Any:
         """An INSERT that can say ON CONFLICT, in the dialect at hand."""
