@@ -21,6 +21,7 @@ from bot.agent.pipe import RefusedByHub, SentAway
 from bot.agent.policy import load_policy
 from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
+from bot.domain.agent_name import clean, fault_of
 from bot.domain.errors import ConfigError
 from bot.domain.probe import Agent
 from bot.probes.redact import LogFilter, Redactor, redactor
@@ -70,13 +71,16 @@ def keep_out_of_the_log(own: Redactor) -> None:
 
 
 def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
-    """The agent, ready to run. Raises ConfigError for a bad policy, token or address."""
+    """The agent, ready to run. Raises ConfigError for a bad name, policy, token or address."""
+    name = clean(options.name)
+    if (fault := fault_of(name)) is not None:
+        raise ConfigError(f"--name: {fault.en}")
     token = secret_of(environ, "WARROOM_AGENT_TOKEN")
     policy = load_policy(options.policy)
     context = policy.context(environ)
     keep_out_of_the_log(redactor(context, token, *secrets_of(environ)))
     agent = Agent(
-        name=options.name.strip(),
+        name=name,
         region=options.region,
         vantage=options.vantage,
         env=options.env,
