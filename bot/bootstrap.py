@@ -41,11 +41,12 @@ from bot.app.page import phone_reported
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
 from bot.app.ports import Store
-from bot.app.redact import RedactingFilter, Redactor
+from bot.app.redact import Redactor
 from bot.app.resources import data_folder
 from bot.app.service import Service
 from bot.domain.change import Posted
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
+from bot.domain.log_filter import RewritingFilter
 from bot.domain.page import Callback
 from bot.domain.probe import Agent
 from bot.domain.webhooks import BadSignature
@@ -288,7 +289,7 @@ async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
     """The bot, ready to serve. Raises ConfigError, PlaybookError."""
     redactor = Redactor(config.secrets())
     for handler in logging.getLogger().handlers:
-        handler.addFilter(RedactingFilter(redactor))
+        handler.addFilter(RewritingFilter(redactor.text))
     store = await open_store(config, redactor)
     try:
         return Bot(config, store=store, kept=await Kept.load(store), lab=lab)

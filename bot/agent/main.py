@@ -23,8 +23,9 @@ from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
 from bot.domain.agent_name import clean, fault_of
 from bot.domain.errors import ConfigError
+from bot.domain.log_filter import RewritingFilter
 from bot.domain.probe import Agent
-from bot.probes.redact import LogFilter, Redactor, redactor
+from bot.probes.redact import Redactor, redactor
 from bot.probes.table import KINDS
 from bot.wire.handshake import token_id
 
@@ -67,7 +68,7 @@ def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
 def keep_out_of_the_log(own: Redactor) -> None:
     """No record of any logger shows a secret, whatever a library writes."""
     for handler in logging.getLogger().handlers:
-        handler.addFilter(LogFilter(own))
+        handler.addFilter(RewritingFilter(own.text))
 
 
 def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
