@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
-import hmac
 import json
 import logging
 import socket
@@ -13,7 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,35 +20,56 @@ import uvicorn
 from fastapi import FastAPI
 from starlette.routing import Route
 
-from bot.adapters import change_intake
+from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
-from bot.adapters.config import Config, PagerConfig
+from bot.adapters.alerts import intake as alert_hooks
+from bot.adapters.alerts.formats import Reading
+from bot.adapters.config import Config
+from bot.adapters.console.follow import Follower
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes as console_routes
 from bot.adapters.console.sessions import Sessions
 from bot.adapters.console.web import Look
-from bot.adapters.pager_webhook import WebhookPager, parse_callback, read_callback
+from bot.adapters.heartbeat import Heartbeat
+from bot.adapters.pagers import make as make_pager
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
 from bot.adapters.scheduler import Ticker
+from bot.adapters.spool import FileSpool
 from bot.adapters.store import SqlStore
-from bot.adapters.web import Links, ReadCallback, make_app
-from bot.app import changes
+from bot.adapters.store.alone import Alone
+from bot.adapters.store.bell import Bell
+from bot.adapters.store.engine import sqlite_file
+from bot.adapters.web import Links, make_app
+from bot.app import alerts, changes
 from bot.app.admit import Gate
+from bot.app.alert_sources import AlertSource
+from bot.app.audit import EVERY_S, Auditor
+from bot.app.degraded import Degraded
 from bot.app.deliver import Deliverer
+from bot.app.dispatch import merge_command
+from bot.app.escalation import Escalator
 from bot.app.page import phone_reported
+from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
-from bot.app.ports import Store
+from bot.app.poll_calls import EVERY_S as POLL_EVERY_S
+from bot.app.poll_calls import CallPoller
+from bot.app.ports import HangsUp, Store, Tells
 from bot.app.redact import Redactor
+from bot.app.reminders import Reminders
 from bot.app.resources import data_folder
 from bot.app.service import Service
+from bot.app.which_page import key_of
+from bot.domain.alert import Alert
 from bot.domain.change import Posted
+from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.log_filter import RewritingFilter
-from bot.domain.page import Callback
+from bot.domain.page import Callback, CallStatus
+from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
-from bot.domain.webhooks import BadSignature
+from bot.domain.sender import Sender
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
 
@@ -58,6 +78,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("warroom")
 
+SILENT_S = 15.0
+"""A loop that has not looked at the database for so long is not alive."""
 KEEP_AGENTS_S = 0.5
 """Changes of the list of agents are written together this long after the first."""
 
@@ -91,11 +113,23 @@ class Bot:
         self.hub = AgentDesk(signer=kept.signer, door=gate, known=kept.agents, on_change=self._agents_changed)
         self.platform = ConsolePlatform()
         self.sessions = Sessions(api_token=config.api_token, secret=kept.derived("session"))
-        self._pagers = [WebhookPager(p.name, p.url, p.secret, timeout_s=p.timeout_s) for p in config.pagers]
+        self._pagers = [make_pager(p, public_url=config.url) for p in config.pagers]
+        deaf = {p.name for p in config.pagers if not hears(p, config.url)}
+        self._tells = {p.name: p for p in self._pagers if p.name in deaf and isinstance(p, Tells)}
+        feeds = oncall.Feeds(secret=kept.derived("calendar"), base_url=config.url, api_token=config.api_token)
+        directory = _directory(config, clock.now())
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
         chat = {"console": self.platform}
-        self.deliverer = Deliverer(store, chat, self._pagers, clock)
+        self.deliverer = Deliverer(
+            store,
+            chat,
+            self._pagers,
+            clock,
+            lease_s=config.lease_s,
+            poll_s=config.poll_s,
+            recorded=lambda tx, row, result, incident: page_recorded(self.parts, tx, row, result, incident),
+        )
         self.parts = Parts(
             store=store,
             agents=self.hub,
@@ -103,25 +137,55 @@ class Bot:
             clock=clock,
             playbooks=load_playbooks(folder),
             hypotheses=load_hypotheses(folder),
-            people={p.name: p for p in config.people},
-            vendors=config.vendors,
+            people=directory.people,
+            directory=directory,
+            vendors=_vendor_rooms(config, directory),
             change_feed=bool(config.changes),
             alone=config.database_url.startswith("sqlite"),
+            agents_meet_one_bot=not config.database_url.startswith("sqlite") and config.nats is None,
             pagers=bool(self._pagers),
             lang=config.lang,
             timezone=config.timezone,
             public_url=config.url,
+            meeting_url=config.meeting_url,
             ack_link=links.make,
-            wake=self.deliverer.wake,
+            calendar_link=feeds.link,
+            hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
+            wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",
         )
-        senders = [change_intake.Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
+        self._ticker = Ticker()
+        several = not config.database_url.startswith("sqlite")
+        self._bell = Bell(config.database_url, self._look) if several else None
+        self.escalator = Escalator(self.parts, lambda s: self._ticker.once(s, self.escalator.wake, name="escalation"))
+        self.degraded = Degraded(
+            self.parts,
+            FileSpool(config.spool),
+            self._pagers,
+            {
+                "alert": self._merge_alerts,
+                "alerts": self._merge_alerts,
+                "callback": self._merge_callback,
+                "command": lambda row: merge_command(self.parts, row),
+            },
+        )
+        self.parts.keep = self.degraded.keep
+        self._alert_sources = {source.name: source for source in config.alerts}
+        senders = [Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
+        self._follower = Follower(self.platform, self.service.changed)
         self.app = make_app(
             service=self.service,
             api_token=config.api_token,
-            routes=[*websocket_routes(self.hub), *change_intake.routes(senders, self._changed), *self._console(lab)],
-            callbacks={p.name: _reader(p) for p in config.pagers},
+            routes=[
+                *websocket_routes(self.hub),
+                *change_intake.routes(senders, self._changed),
+                *alert_hooks.routes([_alert_source(source) for source in config.alerts], self._alerted),
+                *oncall.routes(feeds, self.service.shifts, lang=config.lang),
+                *self._console(lab),
+            ],
+            phones={p.name: p for p in self._pagers},
+            base_url=config.url,
             phone_reported=self._phone,
             links=links,
             lifespan=self._lifespan,
@@ -171,29 +235,67 @@ class Bot:
         stop = asyncio.Event()
         delivering = asyncio.create_task(self.deliverer.run(stop))
         nats = asyncio.create_task(self._nats(nats_address(self.config)))
-        ticker = self._patrols()
+        escalating = asyncio.create_task(self.escalator.run(stop))
+        beside = [asyncio.create_task(work.run()) for work in (self._bell, self._follower) if self._bell and work]
+        if self.config.heartbeat_url:
+            beating = Heartbeat(self.config.heartbeat_url, every_s=self.config.heartbeat_s, trouble=self._trouble)
+            beside.append(asyncio.create_task(beating.run()))
+        self._ticks()
         try:
             yield
         finally:
-            ticker.stop()
+            self._ticker.stop()
             nats.cancel()
+            for task in beside:
+                task.cancel()
             await asyncio.wait([nats], timeout=3)
             self.platform.close()
             await self.parts.jobs.close()
             stop.set()
-            self.deliverer.wake()
-            await asyncio.wait([delivering], timeout=5)
+            self._wake_all()
+            await asyncio.wait([delivering, escalating], timeout=5)
             for pager in self._pagers:
                 await pager.close()
             await self._store.close()
 
-    def _patrols(self) -> Ticker:
-        """Look for due rounds several times in each interval; the table says which are."""
-        ticker, rules = Ticker(), self.config.patrol
+    def _wake_all(self) -> None:
+        """Something was written: whoever sends, and whoever takes steps, looks at once."""
+        self._look()
+        if self._bell is not None:
+            self._bell.ring()
+
+    def _look(self) -> None:
+        """Another bot may have written something."""
+        self.deliverer.wake()
+        self.escalator.wake()
+        self._follower.wake()
+
+    async def _trouble(self) -> str | None:
+        """Why this bot could not call anybody just now, or None."""
+        for name, silent_s in (("sends pages", self.deliverer.silent_s), ("takes steps", self.escalator.silent_s)):
+            if silent_s() > max(SILENT_S, 5 * self.config.poll_s):
+                return f"the loop that {name} has not looked for {silent_s():.0f} s"
+        return await self._store.check()
+
+    def _ticks(self) -> None:
+        """Look for what is due now and then; the tables say what is."""
+        self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
+        self._ticker.every(1.0, self.degraded.wake)
+        self._ticker.every(2.0, self._follower.wake)
+        self._ticker.every(EVERY_S, Auditor(self.parts).wake)
+        self._ticker.every(EVERY_S, Reminders(self.parts).wake)
+        rules = self.config.patrol
         if rules.every:
-            ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
-        ticker.start()
-        return ticker
+            # Several times in each interval.
+            self._ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
+        if self._tells:
+            poller = CallPoller(self._store, self._tells, self._phone)
+            self._ticker.every(POLL_EVERY_S, lambda: self._poll(poller))
+        self._ticker.start()
+
+    def _poll(self, poller: CallPoller) -> None:
+        if not self.parts.jobs.running("poll-calls"):
+            self.parts.jobs.start(poller.round(), key="poll-calls")
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""
@@ -224,7 +326,35 @@ class Bot:
         )
 
     async def _phone(self, pager: str, said: Callback) -> bool:
-        return await phone_reported(self.parts, pager=pager, key=said.key, status=said.status, digits=said.digits)
+        try:
+            return await self._reported(pager, said)
+        except StoreUnavailable:
+            # The provider will not say it again for as long as it takes: a pressed key is kept on the disk.
+            row = {**asdict(said), "pager": pager, "page": said.key}
+            ident = f"{pager}:{said.key}:{','.join(said.refs)}:{said.phone}:{said.status}:{said.digits}"
+            if await self.degraded.keep("callback", ident, row):
+                return True
+            raise
+
+    async def _reported(self, pager: str, said: Callback) -> bool:
+        key = await key_of(self.parts.store, said)
+        if key is None:
+            return False
+        return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
+
+    async def _alerted(self, name: str, found: Sequence[Alert]) -> dict[str, object]:
+        return await alerts.receive(self.parts, self._alert_sources[name], found)
+
+    async def _merge_alerts(self, row: Mapping[str, Any]) -> None:
+        source = self._alert_sources.get(row["source"])
+        if source is None:
+            raise ConfigError(f"[[alerts]] {row['source']} is not in the configuration any more")
+        await alerts.merge(self.parts, source, row)
+
+    async def _merge_callback(self, row: Mapping[str, Any]) -> None:
+        known = {field.name for field in fields(Callback)}
+        said = {**{k: v for k, v in row.items() if k in known}, "status": CallStatus(row["status"])}
+        await self._reported(row["pager"], Callback(**{**said, "refs": tuple(row["refs"])}))
 
     async def _changed(self, posted: Posted) -> int:
         return await changes.take(self.parts, posted)
@@ -263,16 +393,26 @@ class Kept:
         """Read it, making the key on the first start. Raises StoreUnavailable."""
         async with store.begin() as tx:
             seed = await tx.settings.get("hub_key")
-            signer = Signer(base64.b64decode(seed)) if seed else Signer()
             if not seed:
-                await tx.settings.put("hub_key", base64.b64encode(signer.seed).decode())
+                seed = await tx.settings.keep("hub_key", base64.b64encode(Signer().seed).decode())
+            signer = Signer(base64.b64decode(seed))
             rows = json.loads(await tx.settings.get("agents") or "[]")
         return cls(signer=signer, agents=[_agent(row) for row in rows])
 
 
+def alone_on(config: Config) -> Alone | None:
+    """The lock on a SQLite file, taken; None for a database that several bots may use. Raises ConfigError."""
+    file = sqlite_file(config.database_url)
+    if file is None:
+        return None
+    alone = Alone(file)
+    alone.take()
+    return alone
+
+
 async def open_store(config: Config, redactor: Redactor) -> SqlStore:
     """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
-    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang)
+    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
     try:
         if config.database_url.startswith("sqlite"):
             await store.upgrade()
@@ -322,15 +462,21 @@ def listen(config: Config) -> tuple[socket.socket, Config]:
     return listener, replace(config, port=listener.getsockname()[1])
 
 
-def _reader(pager: PagerConfig) -> ReadCallback:
-    def read(headers: Mapping[str, str], body: bytes, secret: str) -> Callback:
-        if not secret:
-            return parse_callback(headers, body, [pager.secret])
-        if not hmac.compare_digest(secret.encode(), pager.secret.encode()):
-            raise BadSignature("the secret in the address is not this provider's")
-        return read_callback(body)
+def oncall_base(config: Config) -> oncall.Base:
+    """What the configuration says beside the on-call files."""
+    return oncall.Base(people=config.people, rooms=config.vendors, zone=config.timezone, lang=config.lang)
 
-    return read
+
+def _directory(config: Config, now: datetime) -> Directory:
+    """Who can be asked. Raises ConfigError."""
+    loaded = oncall.load(config.oncall, base=oncall_base(config), now=now)
+    for note in loaded.notes if config.oncall else ():
+        log.warning("on-call: %s", note)
+    return loaded.directory
+
+
+def _vendor_rooms(config: Config, directory: Directory) -> Mapping[str, str]:
+    return {**config.vendors, **{v.name.lower(): v.room for v in directory.vendors.values() if v.room}}
 
 
 def _agent_row(agent: Agent) -> dict[str, Any]:
@@ -371,3 +517,17 @@ def nats_address(config: Config) -> NatsAddress | None:
     except OSError as exc:
         raise ConfigError(f"WARROOM_NATS_CA_FILE {config.nats_ca_file}: {exc}") from exc
     return NatsAddress(server=config.nats, login=config.nats_login, subjects=Subjects(config.nats_prefix), tls=tls)
+
+
+def _alert_source(source: AlertSource) -> alert_hooks.Source:
+    return alert_hooks.Source(
+        sender=Sender(name=source.name, secret=source.secret, token=source.token),
+        reading=Reading(
+            source=source.name,
+            kind=source.kind,
+            fields=source.fields,
+            severities=source.severities,
+            severity=source.severity,
+            playbook=source.playbook,
+        ),
+    )

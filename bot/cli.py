@@ -69,6 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         level=logging.INFO if args.verbose else logging.WARNING,
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    # Its INFO lines hold whole addresses, and some providers want their key there.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     for name in ("warroom.agent", "warroom"):
         logging.getLogger(name).setLevel(logging.DEBUG if args.verbose else logging.INFO)
     try:
@@ -121,6 +123,7 @@ def _parser() -> argparse.ArgumentParser:
     _command(commands)
     _reads(commands)
     _playbook(commands)
+    _oncall(commands)
     _replay(commands)
     _operate(commands)
     _lab(commands)
@@ -441,6 +444,46 @@ def _playbook(commands: Commands) -> None:
     printer.add_argument("what", nargs="?", choices=("playbook", "hypothesis"), default="playbook")
 
 
+ONCALL_EPILOG = """\
+Without FILE the file or folder that [paths] oncall names is read. What people typed with /oncall override is in the
+database and not in files: `warroom command /oncall` asks the running bot.
+"""
+
+
+def _oncall(commands: Commands) -> None:
+    def check(args: argparse.Namespace) -> int:
+        from bot.operate import oncall_check
+
+        return oncall_check(args.files, args.config)
+
+    def show(args: argparse.Namespace) -> int:
+        from bot.operate import oncall_show
+
+        return oncall_show(args.files, args.config, at=args.at, as_json=args.format == "json")
+
+    def schema(_: argparse.Namespace) -> int:
+        import json
+
+        from bot.adapters.oncall import schema as of
+
+        print(json.dumps(of(), ensure_ascii=False, indent=2))
+        return DONE
+
+    parent = commands.add_parser("oncall", help="Check on-call files, show who is on call, or print their JSON Schema.")
+    inner = parent.add_subparsers(metavar="check|show|schema", required=True)
+    for name, help_, run in (
+        ("check", "Check schedules, policies and calendars; says file, line, mistake and fix.", check),
+        ("show", "Who is on call by the files, until when, and who follows.", show),
+    ):
+        parser = _add(inner, name, help_, run, ONCALL_EPILOG)
+        parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="YAML files or folders, taken together")
+        parser.add_argument("--config", type=Path, help="TOML file (default: warroom.toml if it is there)")
+        if name == "show":
+            parser.add_argument("--at", metavar="TIME", default="now", help='as "2026-12-24 09:00", "fri 18:00"')
+            _format(parser)
+    _add(inner, "schema", "The JSON Schema, for editors.", schema)
+
+
 def _replay(commands: Commands) -> None:
     def run(args: argparse.Namespace) -> int:
         from bot.replaying import replay
@@ -506,8 +549,9 @@ def _operate(commands: Commands) -> None:
 
     def doctor(args: argparse.Namespace) -> int:
         from bot.operate import doctor as act
+        from bot.operate import ring
 
-        return asyncio.run(act(args.config))
+        return asyncio.run(ring(args.config, args.call, args.through) if args.call else act(args.config))
 
     parent = commands.add_parser("db", help="Create or migrate the database.")
     inner = parent.add_subparsers(metavar="upgrade", required=True)
@@ -522,6 +566,8 @@ def _operate(commands: Commands) -> None:
         "exit status: 0 when the bot could start, 1 when something must be mended first\n",
     )
     parser.add_argument("--config", type=Path, help="TOML file (default: warroom.toml if it is there)")
+    parser.add_argument("--call", default="", metavar="PERSON", help="make this person's phone ring now, for a test")
+    parser.add_argument("--through", default="", metavar="PAGER", help="with --call: the provider (default: the first)")
 
 
 def _say(line: str) -> None:

@@ -1,19 +1,34 @@
-"""`warroom db upgrade` and `warroom doctor`."""
+"""`warroom db upgrade`, `warroom doctor` and `warroom oncall`."""
 
 from __future__ import annotations
 
+import json
 import os
+import secrets
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 from bot.adapters.agents.nats_dial import trouble
 from bot.adapters.config import Config, load
+from bot.adapters.oncall import Loaded, load_files
+from bot.adapters.pagers import make
 from bot.adapters.playbooks import load_hypotheses, load_playbooks
 from bot.adapters.store import SqlStore
 from bot.adapters.store.engine import sqlite_file
 from bot.app.resources import data_folder
-from bot.bootstrap import nats_address
-from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
+from bot.app.rota import document, standing
+from bot.app.times import read_moment
+from bot.bootstrap import nats_address, oncall_base
+from bot.domain.errors import ConfigError, SendFailed, StoreUnavailable, UserError, WarroomError
+from bot.domain.page import Page
+from bot.domain.pager_kinds import KINDS
+from bot.domain.pager_report import report
+from bot.domain.text import Text
+
+NAMES = ("server", "paths", "people", "vendors")
+"""What on-call files are read with; checking them in CI needs no secret of the bot's."""
 
 
 async def upgrade(path: Path | None) -> int:
@@ -38,8 +53,11 @@ async def doctor(path: Path | None) -> int:
     for good, line in [
         (True, f"configuration: {path or 'warroom.toml or defaults'}"),
         await _database(config),
+        _spool(config),
+        _heartbeat(config),
         await _nats(config),
         _playbooks(config),
+        _directory(config),
         (
             bool(config.api_token),
             "WARROOM_API_TOKEN: " + ("set" if config.api_token else "not set; API and sign-in need it"),
@@ -49,14 +67,68 @@ async def doctor(path: Path | None) -> int:
             "WARROOM_AGENT_TOKEN: "
             + ("set" if config.agent_token else "not set; each new agent needs a token of `warroom agent enroll`"),
         ),
-        (True, "phones: " + (", ".join(p.name for p in config.pagers) or "none configured; /page cannot call anybody")),
         _callbacks(config),
+        *_phones(config),
     ]:
         print(f"{'ok  ' if good else 'MEND'} {line}")
         problems += not good
     for name in config.not_built:
         print(f"note {name}: configured, but this version has no adapter for it yet")
     return 1 if problems else 0
+
+
+def oncall_check(files: list[Path], path: Path | None) -> int:
+    """Read on-call files as `warroom serve` would; prints what is wrong, else what there is and what to know."""
+    config = load(path, os.environ, sections=NAMES)
+    try:
+        loaded = _oncall(files, config)
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    found = loaded.directory
+    counts = [(len(getattr(found, s)), s) for s in ("people", "schedules", "policies", "vendors")]
+    print(f"ok: {', '.join(f'{n} {word}' for n, word in counts)}")
+    for note in loaded.notes:
+        print(f"note: {note}")
+    return 0
+
+
+def oncall_show(files: list[Path], path: Path | None, *, at: str, as_json: bool) -> int:
+    """Who is on call at a moment, by the files alone. Raises ConfigError."""
+    config, now = load(path, os.environ, sections=NAMES), datetime.now(UTC)
+    loaded = _oncall(files, config)
+    try:
+        moment = read_moment(at, now=now, zone=config.timezone)
+    except UserError as exc:
+        raise ConfigError(f"--at: {exc}") from exc
+    rows = [document(s, moment, ()) for s in loaded.directory.schedules.values()]
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False, indent=2))
+        return 0
+    for schedule in loaded.directory.schedules.values():
+        print(standing(schedule, moment, ()).en)
+    if not rows:
+        print(
+            "no schedule; people are called in turn: " + (", ".join(loaded.directory.people) or "nobody is configured")
+        )
+    return 0
+
+
+def _oncall(files: list[Path], config: Config) -> Loaded:
+    paths = files or ([config.oncall] if config.oncall else [])
+    return load_files(paths, base=oncall_base(config), now=datetime.now(UTC))
+
+
+def _directory(config: Config) -> tuple[bool, str]:
+    try:
+        loaded = _oncall([], config)
+    except ConfigError as exc:
+        return False, f"on-call: {exc}"
+    found = loaded.directory
+    said = "; ".join(loaded.notes if config.oncall else ())
+    return True, f"on-call: {len(found.people)} people, {len(found.schedules)} schedules" + (
+        f" ({said})" if said else ""
+    )
 
 
 async def _database(config: Config) -> tuple[bool, str]:
@@ -74,13 +146,30 @@ async def _database(config: Config) -> tuple[bool, str]:
     return problem is None, f"database: {problem or 'reachable, migrated, writable'}"
 
 
+def _spool(config: Config) -> tuple[bool, str]:
+    """Whether alerts could be kept while the database is away; looking makes nothing."""
+    there = next(p for p in (config.spool.absolute(), *config.spool.absolute().parents) if p.exists())
+    writable = there.is_dir() and os.access(there, os.W_OK | os.X_OK)
+    waiting = len(list(config.spool.glob("*.bad"))) if config.spool.is_dir() else 0
+    said = f"spool: {config.spool} " + ("is ready" if writable else f"cannot be written ({there}); set paths.spool")
+    return writable, said + (f"; {waiting} files were set aside: look at them" if waiting else "")
+
+
+def _heartbeat(config: Config) -> tuple[bool, str]:
+    every = f"every {config.heartbeat_s:g} s" if config.heartbeat_url else "none; nobody notices when the bot is gone"
+    return True, f"heartbeat: {every}" + ("" if config.heartbeat_url else " (set server.heartbeat_url)")
+
+
 async def _nats(config: Config) -> tuple[bool, str]:
     try:
         address = nats_address(config)
     except ConfigError as exc:
         return False, f"NATS: {exc}"
     if address is None:
-        return True, "NATS: none configured; agents come to this server by WebSocket"
+        several = (
+            "" if config.database_url.startswith("sqlite") else "; a second bot on this database would not see them"
+        )
+        return True, f"NATS: none configured; agents come to this server by WebSocket{several}"
     problem = await trouble(address)
     return not problem, f"NATS: {address.server.url} {'cannot be used: ' + problem if problem else 'lets the bot in'}"
 
@@ -102,3 +191,43 @@ def _callbacks(config: Config) -> tuple[bool, str]:
         "public address: none; phone providers cannot report pressed keys, so people must acknowledge in the chat "
         "(set server.public_url)"
     )
+
+
+def _phones(config: Config) -> Sequence[tuple[bool, str]]:
+    if not config.pagers:
+        return [(True, "phones: none configured; /page cannot call anybody")]
+    lines = [(True, f"phones, in this order: {', '.join(p.name for p in config.pagers)}")]
+    lines += [(True, report(pager, config.url)) for pager in config.pagers]
+    nobody = [p.name for p in config.people if not p.phone]
+    if nobody and any(KINDS[p.kind].names_people for p in config.pagers):
+        lines.append((False, f"people: {', '.join(nobody)}: no phone, so nobody can call them"))
+    return lines
+
+
+async def ring(path: Path | None, who: str, through: str) -> int:
+    """Call somebody now, for a test, through one provider; exit 1 when it does not take the call."""
+    config = load(path, os.environ)
+    people = {p.name.lower(): p for p in config.people}
+    person = people.get(who.lower())
+    if person is None:
+        raise ConfigError(f"[[people]] has no {who!r}; it has: {', '.join(p.name for p in config.people) or 'nobody'}")
+    chosen = [p for p in config.pagers if not through or p.name == through][:1]
+    if not chosen:
+        known = ", ".join(p.name for p in config.pagers) or "none"
+        raise ConfigError(f"[[pagers]] has no {through!r}; it has: {known}" if through else "[[pagers]]: none")
+    pager = make(chosen[0], public_url=config.url)
+    title = Text("这是一次测试呼叫", "this is a test call").in_(person.lang)
+    key = f"TEST-{secrets.token_hex(4)}:0:{person.name}:1"
+    page = Page(
+        key=key, incident=key.partition(":")[0], severity="", title=title, text=title, person=person,
+        callback_url=f"{config.url}/hooks/phone/",
+    )  # fmt: skip
+    try:
+        ref = await pager.call(page)
+    except SendFailed as exc:
+        print(f"{chosen[0].name} does not call {person.name}: {exc}", file=sys.stderr)
+        return 1
+    finally:
+        await pager.close()
+    print(f"{chosen[0].name} takes the call to {person.name} (reference {ref}); keys pressed in a test do nothing")
+    return 0

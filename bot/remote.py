@@ -21,11 +21,11 @@ from bot.app.plain import grid
 from bot.diagnosis.adhoc import read
 from bot.domain.command import is_option
 from bot.domain.errors import ConfigError, UserError, WarroomError
-from bot.domain.text import percent
+from bot.domain.text import Text, lang_of, percent
 
 DONE, FAILED, WRONG_USE = 0, 1, 2
 ASKING_AFTER_S = 0.7
-TITLES = {"last_seen": "last answer"}
+TITLES = {"last_seen": "last answer", "update_due_at": "update due"}
 """Columns that read otherwise than the API's fields."""
 
 
@@ -140,18 +140,33 @@ def diag(playbook: str, options: Sequence[str], *, server: str, timeout_s: float
 
 
 def summary(document: dict[str, Any]) -> str:
-    """A diag document as a few lines: the answer, why, what to do, what is missing."""
+    """A diag document as lines, with what the card says and in its language; documents of older bots have less."""
+    lang = lang_of(str(document.get("language", "en")))
     lines = [document["headline"], f"  /diag {document['playbook']} · {document['took_s']:.1f} s"]
-    lines += [f"  · {reason}" for reason in document["why"]]
-    for hypothesis in document["hypotheses"]:
-        if hypothesis["id"] in document["verdict"] and hypothesis["remedy"]:
-            lines.append(f"  → {hypothesis['remedy']}  ({hypothesis['owner']})")
+    groups = document.get("reasons") or [{"title": "", "why": document["why"]}]
+    for group in groups:
+        lines += [f"  {group['title']}"] if len(groups) > 1 and group["title"] else []
+        lines += [f"  · {reason}" for reason in group["why"]]
+    lines += [f"  {line}" for line in document.get("before", ())]
+    lines += [f"  · {code}" for code in document.get("errors", ())]
+    lines += [f"  → {what}" for what in document.get("doing", _remedies(document))]
     culprit = document["culprit"]
     if culprit:
-        lines.append(f"  culprit: {culprit.get('address')}  {culprit.get('qps', 0):,.0f} queries/s")
+        rate = f"{culprit.get('qps', 0):,.0f}"
+        name = Text("元凶", "culprit").in_(lang)
+        lines.append(f"  {name}: {culprit.get('address')}  {rate} {Text('次/秒', 'queries/s').in_(lang)}")
+    asking = Text("还要弄清", "to find out").in_(lang)
+    lines += [f"  {asking}: {question}" for question in document.get("deciding", ())]
     lines += [f"  {percent(h['share']):>5}  {h['id']}" for h in document["hypotheses"][:4] if h["share"] >= 0.01]
-    lines.append(f"  missing: {'; '.join(document['missing']) or '-'}")
+    absent = document.get("missing_text") or "; ".join(document["missing"]) or "-"
+    lines.append(f"  {Text('没有查到', 'missing').in_(lang)}: {absent}")
+    lines += [f"  {note}" for note in document.get("notes", ())]
     return "\n".join(lines)
+
+
+def _remedies(document: dict[str, Any]) -> list[str]:
+    named = [h for h in document["hypotheses"] if h["id"] in document["verdict"] and h["remedy"]]
+    return [f"{h['remedy']}  ({h['owner']})" for h in named]
 
 
 def probe(words: Sequence[str], *, server: str, timeout_s: float, as_json: bool) -> int:
@@ -200,7 +215,11 @@ def agents(*, server: str, as_json: bool) -> int:
 def incidents(*, server: str, as_json: bool) -> int:
     """`warroom incidents`."""
     rows = Remote(server).get("/api/v1/incidents")
-    _table(rows, ("id", "state", "severity", "opened_at", "acked_by", "title"), as_json=as_json)
+    _table(
+        rows,
+        ("id", "state", "severity", "opened_at", "acked_by", "commander", "update_due_at", "title"),
+        as_json=as_json,
+    )
     return DONE
 
 

@@ -53,7 +53,7 @@ def test_commands_print_what_the_bot_says(bot: Serving) -> None:
     assert done.returncode == 0
     assert "INC-1 SMS is down" in done.stdout
     (row,) = bot.json("incidents")
-    assert (row["id"], row["state"], row["opened_by"]) == ("INC-1", "open", "lin")
+    assert (row["id"], row["state"], row["opened_by"]) == ("INC-1", "declared", "lin")
     entries = bot.json("timeline", "INC-1")
     assert [e["kind"] for e in entries][-2:] == ["command", "incident"]
     assert "declared INC-1" in bot.run("timeline", "INC-1").stdout
@@ -136,7 +136,7 @@ def test_db_upgrade_may_be_repeated_and_doctor_names_what_is_missing(tmp_path: P
         ("[server\n", {}, "warroom.toml"),
         ('[database]\nurl = "mongodb://x"\n', {}, "mongodb"),
         ('[server]\ntimezone = "Mars/Base"\n', {}, "server.timezone"),
-        ('[[pagers]]\nname = "gw"\nkind = "webhook"\nurl = "http://x"\n', {}, "WARROOM_PAGER_GW_SECRET is not set"),
+        ('[[pagers]]\nname = "gw"\nkind = "webhook"\nurl = "http://x"\n', {}, "WARROOM_PAGER_GW_SECRET not set"),
         ("", {"WARROOM_SLACK_BOT_TOKEN": "xoxb-canary"}, "WARROOM_SLACK_APP_TOKEN not set"),
         ("", {"WARROOM_API_TOKEN_FILE": "/nowhere"}, "/nowhere"),
     ],

@@ -7,17 +7,20 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from bot.adapters import oncall
 from bot.adapters.config import load
 from bot.adapters.playbooks import check_file, read_hypothesis, read_playbook
 from bot.agent import policy_file
 from bot.app.dispatch import VERBS
 from bot.app.probe_request import parameters
 from bot.cli import _parser, parse
+from bot.domain.pager_kinds import KINDS as PHONE_KINDS
 from bot.lab.loopback.faults import FAULTS
 from bot.probes.table import KINDS
 
@@ -176,6 +179,16 @@ def test_a_policy_among_the_examples_is_read_without_complaint(name: str) -> Non
     policy_file.read(EXAMPLES / name)
 
 
+def test_policies_on_the_on_call_page_fit_the_example_beside_it() -> None:
+    example = (EXAMPLES / "oncall.yaml").read_text(encoding="utf-8")
+    (block,) = yaml_blocks("policies")
+    before, _, after = example.partition("  default:\n    steps:")
+    rest = after[after.index("\n  managers:") :]
+    whole = before.removesuffix("policies:\n") + block.text + rest.removeprefix("\n")
+    found = oncall.read({"oncall.md": whole}, base=oncall.Base(), now=datetime(2026, 1, 15, tzinfo=UTC))
+    assert found.directory.policies["default"].then == "managers"
+
+
 def test_the_agents_page_shows_the_examples_as_they_are() -> None:
     shown = {block.text for block in blocks(ROOT / "docs" / "agent.md")}
     assert {(EXAMPLES / name).read_text() for name in ("policy.yaml", "policy-with-log.yaml")} <= shown
@@ -202,6 +215,24 @@ def test_the_configuration_on_its_page_is_read_whole(tmp_path: Path) -> None:
     assert [p.name for p in config.pagers] == [pager]
     assert config.people
     assert config.vendors
+
+
+def test_every_kind_of_phone_has_an_example_that_can_be_configured_with_the_secrets_named_beside_it(
+    tmp_path: Path,
+) -> None:
+    page = ROOT / "docs" / "phones.md"
+    examples = [b.text for b in blocks(page) if b.lang == "toml"]
+    assert [tomllib.loads(text)["pagers"][0]["kind"] for text in examples] == list(PHONE_KINDS)
+    variables = {word for span in spans(page) for word in re.findall(r"WARROOM_PAGER_[A-Z_]+[A-Z]", span)}
+    file = tmp_path / "warroom.toml"
+    for text in examples:
+        for commented in (text, re.sub(r"^# (?=\w+ = )", "", text, flags=re.MULTILINE)):
+            file.write_text(commented, encoding="utf-8")
+            name = tomllib.loads(text)["pagers"][0]["name"].upper()
+            ours = {v: "whsec_c2VjcmV0" for v in variables if v.startswith(f"WARROOM_PAGER_{name}_")}
+            (pager,) = load(file, ours).pagers
+            kind = PHONE_KINDS[pager.kind]
+            assert len(ours) == len(kind.secrets) + len(kind.more_secrets)
 
 
 def test_constraints_pin_every_dependency_and_hold_no_address() -> None:

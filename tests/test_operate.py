@@ -8,7 +8,9 @@ import pytest
 
 from bot.adapters.config import load
 from bot.domain.errors import ConfigError
-from bot.operate import doctor, upgrade
+from bot.operate import doctor, ring, upgrade
+from tests.adapters.providers.base import serving
+from tests.adapters.providers.twilio import SID, TwilioServer
 from tests.wire.on_nats import own_server
 
 READY = {"WARROOM_API_TOKEN": "canary-api-token", "WARROOM_AGENT_TOKEN": "canary-agent-token"}
@@ -107,3 +109,85 @@ async def test_a_configuration_that_is_wrong_is_an_error_before_anything_is_touc
     with pytest.raises(ConfigError, match="mongodb"):
         await upgrade(None)
     assert load(None, {}).database_url == "mongodb://x"
+
+
+PHONES = """
+[[people]]
+name = "lin"
+phone = "+8613800000001"
+[[pagers]]
+name = "tw"
+kind = "twilio"
+account_sid = "AC1"
+from = "+15005550006"
+[[pagers]]
+name = "ali"
+kind = "aliyun_vms"
+template = "TTS_1"
+[[pagers]]
+name = "pd"
+kind = "pagerduty"
+"""
+KEYS = {
+    "TW_AUTH_TOKEN": "canary-tw",
+    "ALI_ACCESS_KEY_ID": "canary-id",
+    "ALI_ACCESS_KEY_SECRET": "canary-key",
+    "ALI_CALLBACK_SECRET": "canary-path",
+    "PD_ROUTING_KEY": "canary-pd",
+}
+
+
+def lines(said: str) -> list[str]:
+    return [line.removeprefix("ok   ") for line in said.splitlines() if line.startswith("ok   phone")]
+
+
+async def test_doctor_says_of_each_phone_what_comes_back_what_replaces_it_and_its_limits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(f"WARROOM_PAGER_{name}", value)
+    (tmp_path / "warroom.toml").write_text(PHONES)
+    assert await doctor(None) == 0
+    said = capsys.readouterr().out
+    order, tw, ali, pd = lines(said)
+    assert order == "phones, in this order: tw, ali, pd"
+    assert "nothing comes back: set server.public_url" in tw
+    assert "its status is polled and calls say to acknowledge in the chat" in tw
+    assert "at most 1/min, 5/h, 20/day to one person, failed calls included" in ali
+    assert "calls whoever is on call there, not the person of the page" in pd
+    assert "WARROOM_PAGER_PD_WEBHOOK_SECRET" in pd
+    assert "canary" not in said
+    monkeypatch.setenv("WARROOM_SERVER_PUBLIC_URL", "https://warroom.example")
+    assert await doctor(None) == 0
+    _, tw, ali, pd = lines(capsys.readouterr().out)
+    assert "reports come to https://warroom.example/hooks/phone/tw;" in tw
+    assert "/hooks/phone/ali/<WARROOM_PAGER_ALI_CALLBACK_SECRET>, pressed keys do not: set show_number and " in ali
+    assert "nothing comes back: set WARROOM_PAGER_PD_WEBHOOK_SECRET; until then its status is not known" in pd
+
+
+async def test_doctor_names_people_nobody_can_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WARROOM_PAGER_TW_AUTH_TOKEN", "canary-tw")
+    text = PHONES.partition('[[pagers]]\nname = "ali"')[0] + '[[people]]\nname = "chen"\n'
+    (tmp_path / "warroom.toml").write_text(text)
+    assert await doctor(None) == 1
+    assert "MEND people: chen: no phone, so nobody can call them" in capsys.readouterr().out
+
+
+async def test_a_test_call_goes_through_the_provider_that_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WARROOM_PAGER_TW_AUTH_TOKEN", "canary-twilio-token")
+    async with serving(TwilioServer()) as server:
+        text = PHONES.partition('[[pagers]]\nname = "ali"')[0].replace("AC1", SID)
+        (tmp_path / "warroom.toml").write_text(f'{text}url = "{server.url}"\n')
+        assert await ring(None, "Lin", "") == 0
+        assert "tw takes the call to lin (reference twilio-1)" in capsys.readouterr().out
+        assert "这是一次测试呼叫" in server.rung[0].said
+        server.troubles.append("refuse")
+        assert await ring(None, "lin", "tw") == 1
+        assert "tw does not call lin: HTTP 400: Twilio 21211" in capsys.readouterr().err
+        for who, through, says in (("wang", "", "no 'wang'; it has: lin"), ("lin", "ali", "no 'ali'; it has: tw")):
+            with pytest.raises(ConfigError, match=says):
+                await ring(None, who, through)

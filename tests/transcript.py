@@ -12,12 +12,15 @@ from bot.adapters.store import SqlStore
 from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
 from bot.app.dispatch import handle
+from bot.app.escalation import Escalator
 from bot.app.page import phone_reported
+from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.plain import plain
 from bot.app.ports import Clock
 from bot.app.service import Service
 from bot.bootstrap import SystemClock
+from bot.domain.directory import Directory
 from bot.domain.errors import UserError
 from bot.domain.incident import Entry
 from bot.domain.page import CallStatus, Page, Person
@@ -103,17 +106,28 @@ async def a_night(
     alone: bool = False,
     slow: Collection[str] = (),
     clock: Clock | None = None,
+    directory: Directory | None = None,
+    chat: FakeChat | None = None,
 ) -> AsyncIterator[Night]:
     """A night on a SQLite file of its own. The agents named `slow` answer only after the deadline.
 
     With a `clock` of the test's, everything but the delivery goes by it.
     """
+    loop = asyncio.get_running_loop()
+    people = {name: Person(name=name, phone="+86138", lang="en") for name in ("lin", "chen")}
     known = tuple(who if who is not None else nights.agents())
     by_name = {a.name: a for a in known}
     store = SqlStore(url or f"sqlite:///{folder / 'night.db'}", clock=clock, lang="en")
     await store.upgrade()
-    chat, pager = FakeChat("console"), FakePager()
-    deliverer = Deliverer(store, {"console": chat}, [pager], SystemClock(), poll_s=0.05)
+    chat, pager = chat or FakeChat("console"), FakePager()
+    deliverer = Deliverer(
+        store,
+        {"console": chat},
+        [pager],
+        SystemClock(),
+        poll_s=0.05,
+        recorded=lambda tx, row, result, incident: page_recorded(parts, tx, row, result, incident),
+    )
     clock = clock or SystemClock()
 
     def answer(request: ProbeRequest) -> Outcome | None:
@@ -130,21 +144,25 @@ async def a_night(
         clock=clock,
         playbooks=nights.PLAYBOOKS,
         hypotheses=nights.HYPOTHESES,
-        people={name: Person(name=name, phone="+86138", lang="en") for name in ("lin", "chen")},
+        people=people,
+        directory=directory or Directory.of(people.values()),
+        hang_up_by=frozenset({pager.name}),
         alone=alone,
         pagers=True,
         lang="en",
-        wake=deliverer.wake,
+        wake=lambda: (deliverer.wake(), escalator.wake()),  # type: ignore[arg-type, return-value]
     )
+    escalator = Escalator(parts, lambda s: loop.call_later(s, escalator.wake) and None)
     night = Night(parts, chat, pager, agents)
     stop = asyncio.Event()
     delivering = asyncio.create_task(deliverer.run(stop))
+    escalating = asyncio.create_task(escalator.run(stop))
     try:
         await night.service.prepare()
         yield night
     finally:
         await parts.jobs.close()
         stop.set()
-        deliverer.wake()
-        await delivering
+        parts.wake()
+        await asyncio.gather(delivering, escalating)
         await store.close()

@@ -5,12 +5,10 @@ A sender proves itself by a Standard Webhooks signature or by a bearer token; bo
 
 from __future__ import annotations
 
-import hmac
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 
 from starlette.requests import Request
@@ -19,33 +17,14 @@ from starlette.routing import Route
 
 from bot.domain.change import MOST, BadChange, Posted, from_json
 from bot.domain.errors import UserError
+from bot.domain.sender import Sender
 from bot.domain.text import Text
-from bot.domain.webhooks import BadSignature, verify
+from bot.domain.webhooks import BadSignature
 
 log = logging.getLogger("warroom.changes")
 
 Taken = Callable[[Posted], Awaitable[int]]
 """Stores what was posted; returns how many of the changes are new."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sender:
-    """One `[[changes]]`: `secret` is "whsec_" + base64, `token` a bearer token; "" where it is not used."""
-
-    name: str
-    secret: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-
-    def known(self, headers: Mapping[str, str], body: bytes, *, now: float) -> str:
-        """The delivery's id ("" where the sender gives none). Raises BadSignature."""
-        scheme, _, shown = headers.get("authorization", "").partition(" ")
-        if self.token and scheme.lower() == "bearer":
-            if not hmac.compare_digest(shown.strip().encode(), self.token.encode()):
-                raise BadSignature("the bearer token is not this sender's")
-            return ""
-        if not self.secret:
-            raise BadSignature("a bearer token is needed")
-        return verify(headers, body, [self.secret], now=now)
 
 
 def routes(senders: Sequence[Sender], taken: Taken) -> list[Route]:

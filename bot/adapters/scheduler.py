@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.asyncio import AsyncIOExecutor
 from apscheduler.jobstores.memory import MemoryJobStore
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.date import DateTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 
@@ -34,6 +35,15 @@ class Ticker:
             wake()
 
         self._scheduler.add_job(tick, IntervalTrigger(seconds=max(1, round(seconds)), timezone=UTC))
+
+    def once(self, seconds: float, wake: Callable[[], None], *, name: str) -> None:
+        """Call `wake` after so many seconds, in place of an earlier one of that name which has not come yet."""
+
+        async def ring() -> None:
+            wake()
+
+        at = datetime.now(UTC) + timedelta(seconds=max(0.0, seconds))
+        self._scheduler.add_job(ring, DateTrigger(at, timezone=UTC), id=name, replace_existing=True)
 
     def start(self) -> None:
         """Begin; needs a running loop."""

@@ -21,10 +21,11 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from bot import __version__
+from bot.app.ports import Given, Listens
 from bot.app.service import MAIN_ROOM, Service
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import Entry, Incident
+from bot.domain.incident import Entry, Incident, StatusUpdate, VendorCase
 from bot.domain.page import DIGIT_ACK, Callback, CallStatus
 from bot.domain.text import Lang, lang_of
 from bot.domain.webhooks import BadSignature
@@ -34,8 +35,6 @@ log = logging.getLogger("warroom.web")
 MAX_BODY = 512 * 1024
 BEARER = HTTPBearer(auto_error=False, description="WARROOM_API_TOKEN")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
-ReadCallback = Callable[[Mapping[str, str], bytes, str], Callback]
-"""(headers, body, secret in the path or "") -> what the phone says. Raises BadSignature or UserError."""
 
 
 class DiagRequest(BaseModel):
@@ -118,12 +117,16 @@ def make_app(
     service: Service,
     api_token: str,
     routes: Sequence[BaseRoute],
-    callbacks: Mapping[str, ReadCallback],
+    phones: Mapping[str, Listens],
     phone_reported: Callable[[str, Callback], Awaitable[bool]],
     links: Links,
     lifespan: Lifespan,
+    base_url: str = "",
 ) -> FastAPI:
-    """The whole application. `callbacks` are the phone providers by name; `routes` come after ours."""
+    """The whole application. `phones` are the phone providers by name; `routes` come after ours.
+
+    `base_url` is how the outside calls us: providers sign the whole address they called.
+    """
     app = FastAPI(
         title="Warroom",
         version=__version__,
@@ -137,7 +140,7 @@ def make_app(
     guarded = _guard(api_token)
     _api(app, service, guarded)
     _agents_api(app, service, guarded)
-    _hooks(app, callbacks, phone_reported)
+    _hooks(app, phones, phone_reported, base_url)
     _ack_links(app, links, phone_reported)
     app.router.routes.extend(routes)
     return app
@@ -214,6 +217,8 @@ def _health(app: FastAPI, service: Service) -> None:
             f'warroom_agents{{state="ready"}} {ready}',
             f'warroom_agents{{state="other"}} {len(agents) - ready}',
         ]
+        for name, count in sorted(service.counters().items()):
+            lines += [f"# TYPE warroom_{name}_total counter", f"warroom_{name}_total {count}"]
         return PlainTextResponse("\n".join(lines) + "\n", media_type="text/plain; version=0.0.4")
 
 
@@ -257,6 +262,11 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         """Carry out a chat command and wait for what it says."""
         lang = lang_of(asked.lang) if asked.lang else None
         return await service.command(asked.text, user=asked.user, room=asked.room, lang=lang)
+
+    @app.get("/api/v1/oncall", dependencies=guarded)
+    async def on_call() -> list[dict[str, Any]]:
+        """Who is on call: [{"schedule", "timezone", "person", "since", "until", "override", "next", "ics"}]."""
+        return await service.on_call()
 
     @app.get("/api/v1/incidents", dependencies=guarded)
     async def incidents() -> list[dict[str, Any]]:
@@ -305,21 +315,29 @@ def _agents_api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
 
 def _hooks(
     app: FastAPI,
-    callbacks: Mapping[str, ReadCallback],
+    phones: Mapping[str, Listens],
     phone_reported: Callable[[str, Callback], Awaitable[bool]],
+    base_url: str,
 ) -> None:
     async def take(request: Request, name: str, secret: str) -> Response:
-        read = callbacks.get(name)
-        if read is None:
+        phone = phones.get(name)
+        if phone is None:
             return JSONResponse({"error": f"no phone provider {name!r}"}, 404)
+        given = Given(
+            headers=dict(request.headers),
+            url=base_url + _path(request),
+            body=await request.body(),
+            secret=secret,
+        )
         try:
-            said = read(request.headers, await request.body(), secret)
+            heard = phone.read(given)
         except BadSignature as exc:
             log.warning("phone callback of %s refused: %s", name, exc)
             return JSONResponse({"error": str(exc)}, 401)
-        if not await phone_reported(name, said):
-            return JSONResponse({"error": f"no page {said.key!r}"}, 404)
-        return JSONResponse({"result": 0, "errmsg": "OK"})
+        for said in heard.said:
+            if not await phone_reported(name, said) and heard.insists:
+                return JSONResponse({"error": f"no page {said.key!r}"}, 404)
+        return Response(heard.answer, media_type=heard.media_type)
 
     @app.post("/hooks/phone/{name}", include_in_schema=False)
     async def signed(request: Request, name: str) -> Response:
@@ -328,6 +346,13 @@ def _hooks(
     @app.post("/hooks/phone/{name}/{secret}", include_in_schema=False)
     async def by_secret(request: Request, name: str, secret: str) -> Response:
         return await take(request, name, secret)
+
+
+def _path(request: Request) -> str:
+    """Path and query as they were sent: decoding them would spoil a signature."""
+    raw: bytes = request.scope.get("raw_path") or request.url.path.encode()
+    query: bytes = request.scope.get("query_string", b"")
+    return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
 
 
 def _ack_links(app: FastAPI, links: Links, phone_reported: Callable[[str, Callback], Awaitable[bool]]) -> None:
@@ -365,6 +390,34 @@ def _incident(incident: Incident) -> dict[str, Any]:
         "acked_by": incident.acked_by,
         "acked_at": incident.acked_at.isoformat() if incident.acked_at else None,
         "resolved_at": incident.resolved_at.isoformat() if incident.resolved_at else None,
+        "playbook": incident.playbook,
+        "roles": {role: list(names) for role, names in incident.roles.items()},
+        "commander": incident.commander,
+        "environments": list(incident.environments),
+        "impact": {
+            "text": incident.impact.text,
+            "customers": list(incident.impact.customers),
+            "amount": incident.impact.amount,
+        },
+        "update": _told(incident.update) if incident.update else None,
+        "vendors": [_case(case) for case in incident.vendors],
+        "merged_into": incident.merged_into,
+        "update_due_at": incident.update_due_at.isoformat() if incident.update_due_at else None,
+    }
+
+
+def _told(update: StatusUpdate) -> dict[str, str]:
+    return {"text": update.text, "by": update.by, "at": update.at.isoformat()}
+
+
+def _case(case: VendorCase) -> dict[str, Any]:
+    """`first_response_s` is null until the company has answered."""
+    took = (case.replied_at - case.asked_at).total_seconds() if case.replied_at else None
+    return {
+        "name": case.name,
+        "ticket": case.ticket,
+        "asked_at": case.asked_at.isoformat(),
+        "first_response_s": took,
     }
 
 

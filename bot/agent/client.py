@@ -32,7 +32,8 @@ class AgentClient:
 
     async def run(self) -> None:
         """Work until `stop`. Raises RefusedByHub on a refusal for good."""
-        beside = [asyncio.create_task(self._party.runner.watch_lag()), asyncio.create_task(self._test())]
+        party = self._party
+        beside = [asyncio.create_task(w) for w in (party.runner.watch_lag(), party.pulse.run(), self._test())]
         try:
             await self._carrier.run(self._party)
         finally:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 
 from bot.agent.known_hub import HubMemory
 from bot.agent.pipe import Pipe, PipeBroken, RefusedByHub, SentAway, unless
+from bot.agent.pulse import Pulse
 from bot.agent.runner import Runner
 from bot.domain.errors import FrameError
 from bot.domain.failure import Failure
@@ -57,6 +58,7 @@ class Party:
     lacks: tuple[str, ...] = ()
     tested: asyncio.Event = field(default_factory=asyncio.Event)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
+    pulse: Pulse = field(default_factory=lambda: Pulse(None))
 
 
 async def converse(party: Party, pipe: Pipe, *, welcomed: Callable[[], None] = lambda: None) -> None:
@@ -67,9 +69,11 @@ async def converse(party: Party, pipe: Pipe, *, welcomed: Callable[[], None] = l
     session, clock = await unless(party.stop, _introduce(party, pipe))
     welcomed()
     talk = _Talk(party, pipe, session, clock)
+    party.pulse.begin()
     try:
         await talk.run()
     finally:
+        party.pulse.end()
         talk.abandon()
 
 

@@ -19,6 +19,7 @@ from bot.agent.keys import default_folder, own_key
 from bot.agent.known_hub import HubMemory
 from bot.agent.pipe import RefusedByHub, SentAway
 from bot.agent.policy import load_policy
+from bot.agent.pulse import Pulse, pulse_file
 from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
 from bot.domain.agent_name import clean, fault_of
@@ -79,7 +80,8 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
     token = secret_of(environ, "WARROOM_AGENT_TOKEN")
     policy = load_policy(options.policy)
     context = policy.context(environ)
-    keep_out_of_the_log(redactor(context, token, *secrets_of(environ)))
+    nats = [secret_of(environ, f"WARROOM_NATS_{key}") for key in ("PASSWORD", "TOKEN")]
+    keep_out_of_the_log(redactor(context, token, *filter(None, nats), *secrets_of(environ)))
     agent = Agent(
         name=name,
         region=options.region,
@@ -102,6 +104,7 @@ def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
         runner=Runner(name=agent.name, context=context, concurrent=policy.concurrent),
         memory=memory,
         token=token,
+        pulse=Pulse(pulse_file(folder, agent.name)),
     )
     return AgentClient(party=party, carrier=carrier, context=context)
 

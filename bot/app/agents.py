@@ -9,7 +9,7 @@ from bot.app.parts import Call, Then
 from bot.app.ports import Tx
 from bot.domain.message import Bullets, Header, Table
 from bot.domain.probe import Agent
-from bot.domain.text import Text
+from bot.domain.text import Text, same
 
 MAX_LACKING = 20
 STATES = {"ready": "✓", "lost": "✗", "draining": "…", "starting": "…"}
@@ -19,12 +19,13 @@ async def agents(call: Call, tx: Tx) -> Then | None:
     """Show every agent known."""
     known = call.parts.agents.agents()
     ready = sum(1 for a in known if a.state == "ready")
+    elsewhere = words.ELSEWHERE if call.parts.agents_meet_one_bot and ready < max(1, len(known)) else same("")
     if not known:
         how = Text(
             "还没有观测点。在要观测的机器上运行：warroom agent --hub … --name … --region … --vantage vm",
             "no agent yet. Where you want to look from, run: warroom agent --hub … --name … --region … --vantage vm",
         )
-        await call.reply(tx, Header(text=how, tone="warn"))
+        await call.reply(tx, Header(text=how + elsewhere, tone="warn"))
         return None
     title = Text(f"{ready}/{len(known)} 个观测点在线", f"{ready} of {len(known)} vantage points connected")
     columns = (
@@ -38,7 +39,7 @@ async def agents(call: Call, tx: Tx) -> Then | None:
     )
     await call.reply(
         tx,
-        Header(text=title, tone="good" if ready == len(known) else "warn"),
+        Header(text=title + elsewhere, tone="good" if ready == len(known) else "warn"),
         Table(columns=columns, rows=tuple(_row(call, a) for a in known)),
         *_lacks(known),
     )

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.app import diag
-from bot.app.incident import open_here, summary
-from bot.app.parts import Call, Parts, Then, say
+from bot.app.first_look import first_look
+from bot.app.opening import open_incident
+from bot.app.parts import Parts, Then, say
 from bot.app.ports import Tx
-from bot.domain.command import Command
-from bot.domain.incident import IncidentState, Room
+from bot.app.rooms import open_in, room_of
+from bot.domain.incident import Room
 from bot.domain.message import Header, Message
 from bot.domain.patrol import PatrolClaim, PatrolRules
 from bot.domain.playbook import Playbook
@@ -39,7 +39,7 @@ async def consider(
     if not rules.open_incidents:
         return quiet
     last = await tx.incidents.get(claim.incident) if claim.incident else None
-    if last is not None and last.state is IncidentState.OPEN:
+    if last is not None and last.is_open:
         return quiet
     since = (last.resolved_at if last else None) or at - LOOK_BACK
     counts = await tx.patrols.lately(playbook.name, since=since, most=rules.of)
@@ -60,38 +60,25 @@ async def _taken_on(tx: Tx, playbook: Playbook) -> bool:
 
 async def _open(parts: Parts, tx: Tx, rules: PatrolRules, playbook: Playbook, *, at: datetime) -> Alarm:
     room = await _free_room(parts, tx, rules.room, playbook)
-    command = Command(verb="diag", args=(playbook.name,), raw=f"diag {playbook.name}", user=ACTOR, room=room.key)
-    call = Call(parts=parts, command=command, room=room, at=at)
-    opened = await open_here(call, tx, playbook.title.in_(room.lang))
+    opened = await open_incident(
+        parts, tx, title=playbook.title.in_(room.lang), room=room, by=ACTOR, playbook=playbook.name, at=at
+    )
     why = Text(
         f"巡检：{playbook.title.zh}——最近 {rules.of} 轮里至少 {rules.rounds} 轮、每轮至少 {rules.vantage_points} "
         f"个观测点异常；已登记 {opened.id}",
         f"patrol: {playbook.title.en}: in at least {rules.rounds} of the last {rules.of} rounds, at least "
         f"{rules.vantage_points} vantage points saw it fail; opened {opened.id}",
     )
-    await call.reply(tx, Header(text=why, tone="bad"))
-    if room.key != rules.room:
-        told = Message(key=parts.new_id("msg"), room=rules.room, blocks=(Header(text=why, tone="bad"),))
+    for key in dict.fromkeys((room.key, rules.room)):
+        told = Message(key=parts.new_id("msg"), room=key, blocks=(Header(text=why, tone="bad"),))
         await say(parts, tx, told, incident=opened.id)
-    await call.reply(tx, *summary(call, opened), key=f"summary-{opened.id}-{room.key}")
-    then = await diag.start(call, tx, playbook, parts.agents.agents())
-    return Alarm(incident=opened.id, then=then)
+    return Alarm(incident=opened.id, then=await first_look(parts, tx, opened, by=ACTOR))
 
 
 async def _free_room(parts: Parts, tx: Tx, key: str, playbook: Playbook) -> Room:
     """The room of the rules; one of the playbook's own while that has another incident to deal with."""
     room = await room_of(parts, tx, key)
-    current = await tx.incidents.get(room.incident) if room.incident else None
-    if current is None or current.state is not IncidentState.OPEN:
+    if await open_in(tx, room) is None:
         return room
     own = await room_of(parts, tx, f"console:patrol-{playbook.name}")
     return replace(own, incident=None)
-
-
-async def room_of(parts: Parts, tx: Tx, key: str) -> Room:
-    """The room, made if it is new."""
-    found = await tx.rooms.get(key)
-    if found is None:
-        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang, lang_chosen=False)
-        await tx.rooms.save(found)
-    return found

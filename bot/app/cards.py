@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import UTC, tzinfo
 
-from bot.app import words
-from bot.app.before import before, meanings, together_line
+from bot.app import deciding, reasons, words
+from bot.app.before import before, meanings
+from bot.app.deciding import SURE
 from bot.app.matrix import matrix, ordered
-from bot.diagnosis.environments import environments
-from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Finding, Ranked, Verdict
+from bot.app.missing import inconclusive, missing
+from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE, Verdict
 from bot.diagnosis.investigation import FollowUp, Investigation
-from bot.domain.failure_words import failure_words
 from bot.domain.layers import BY_ID
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Paragraph, Progress, Ranking, Share, Tone
 from bot.domain.playbook import Playbook
 from bot.domain.text import Text, join, percent, same
 
-SURE = 0.6
-"""Below this share the words are "leaning to", and what would decide it is said."""
-REASONS = 6
 TELL_APART = 0.05
 """A rival below this share is not named as what a probe tells the leader from."""
 
@@ -58,20 +55,15 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None, zon
     """The answer. `zone` is what its times are told in."""
     verdict = run.verdict()
     blocks: list[Block] = [
-        Header(text=headline(verdict), tone=tone(verdict), sub=_sub(run, took_s, incident)),
+        Header(text=headline(run), tone=tone(verdict), sub=_sub(run, took_s, incident)),
     ]
-    reasons = why(run)
-    if reasons:
-        label = Text("为什么", "Why") if verdict.leaders() else Text("看到的异常", "What fails")
-        blocks.append(Bullets(items=reasons, label=label))
+    blocks += reasons.blocks(run)
     blocks += before(run.picture(), zone)
     codes = meanings(run)
     if codes:
         blocks.append(Bullets(items=codes, label=Text("错误码", "Error codes")))
-    blocks += [Paragraph(text=what, label=Text("现在做", "Do now")) for what in todo(verdict, run.playbook)]
-    deciding = decides(verdict)
-    if deciding:
-        blocks.append(Paragraph(text=deciding, label=Text("还差什么", "What would decide it")))
+    blocks += doing(todo(verdict, run.playbook))
+    blocks += deciding.blocks(run)
     table = matrix(run.picture())
     if table:
         blocks += [
@@ -79,21 +71,20 @@ def verdict_card(run: Investigation, *, took_s: float, incident: str | None, zon
             Paragraph(text=Text("* 直连已知地址，不经过 DNS", "* to a known address, DNS not in the path")),
         ]
     blocks.append(_missing_line(run))
-    blocks += _caveats(verdict)
+    blocks += caveats(verdict)
     if verdict.ranked:
         blocks.append(ranking(verdict))
     return (*blocks, Buttons(buttons=buttons(verdict, run.playbook)))
 
 
-def headline(verdict: Verdict) -> Text:
+def headline(run: Investigation) -> Text:
     """The first line: cause and share; two causes for a double verdict."""
+    verdict = run.verdict()
     share = percent(verdict.share)
     if verdict.ids == (INCONCLUSIVE,):
-        if verdict.missing:
-            return Text("还不能下结论：有观测点没有数据", "inconclusive: not every vantage point answered")
-        return Text("还不能下结论", "inconclusive")
-    named = join([r.title for r in verdict.leaders()], zh="，同时 ", en=", and also: ")
-    if verdict.ids == (HEALTHY,):
+        return inconclusive(run)
+    named = join([r.title for r in verdict.leaders()], zh="；同时，", en="; also: ")
+    if verdict.ids == (HEALTHY,) and verdict.share >= SURE:
         return Text(f"{named.zh}（{share}）", f"{named.en} ({share})")
     if verdict.share < SURE:
         return Text(f"倾向于：{named.zh}（{share}）", f"leaning to: {named.en} ({share})")
@@ -110,41 +101,13 @@ def cause(run: Investigation) -> Text:
     return Text(f"{what.zh}：{named.zh}", f"{what.en}: {named.en}")
 
 
-def why(run: Investigation) -> tuple[Text, ...]:
-    """The strongest evidence for the named causes, told in the order in which the hypothesis argues.
-
-    Without a named cause: what is red, since that is all there is to go by.
-    """
-    verdict = run.verdict()
-    leaders = verdict.leaders()
-    together = environments(run.picture())
-    shared = (together_line(together),) if together else ()
-    if not leaders:
-        return (*_red(run), *shared)
-    most = REASONS if len(leaders) == 1 else REASONS // 2
-    found: list[Text] = []
-    for leader in leaders:
-        mine = [f for f in leader.findings if f.holds and f.weight > 0]
-        strongest = sorted(mine, key=lambda f: -f.weight)[:most]
-        found += [f.text for f in mine if f in strongest]
-    return (*dict.fromkeys(found), *shared)
-
-
-def _red(run: Investigation) -> tuple[Text, ...]:
-    """What failed where, worst first."""
-    reds = sorted((c for c in run.picture().cells if c.red), key=lambda c: (c.rate, c.agent, c.layer))
-    lines = []
-    for cell in reds[:REASONS]:
-        failure = failure_words(cell.failure)
-        layer = BY_ID[cell.layer].title
-        where = f"{cell.region} {cell.vantage}"
-        lines.append(
-            Text(
-                f"{where}：{layer.zh} {percent(cell.rate)}（{failure.zh}）",
-                f"{where}: {layer.en} {percent(cell.rate)} ({failure.en})",
-            )
-        )
-    return tuple(lines)
+def doing(steps: Sequence[Text]) -> list[Paragraph]:
+    """What to do as the card shows it, in the order of the causes."""
+    if len(steps) == 1:
+        return [Paragraph(text=steps[0], label=Text("现在做", "Do now"))]
+    return [
+        Paragraph(text=step, label=Text(f"现在做（{n}）", f"Do now ({n})")) for n, step in enumerate(steps, start=1)
+    ]
 
 
 def todo(verdict: Verdict, playbook: Playbook) -> tuple[Text, ...]:
@@ -152,43 +115,11 @@ def todo(verdict: Verdict, playbook: Playbook) -> tuple[Text, ...]:
     out = []
     for leader in verdict.leaders():
         who = leader.hypothesis.owner
-        person = playbook.owners.get(who.en) or playbook.owners.get(who.en.removeprefix("the "))
-        at = same(f" @{person.lstrip('@')}") if person else same("")
-        out.append(leader.remedy + Text(f"（负责人：{who.zh}{at.zh}）", f" (owner: {who.en}{at.en})"))
+        role = who.en.removeprefix("the ")
+        person = playbook.owners.get(role) or playbook.owners.get(who.en)
+        at = f" @{person.lstrip('@')}" if person else ""
+        out.append(leader.remedy + Text(f"（负责人：{who.zh}{at}）", f" (owner: {role}{at})"))
     return tuple(out)
-
-
-def decides(verdict: Verdict) -> Text | None:
-    """What would tell the leading hypotheses apart, when the verdict is not sure."""
-    if verdict.ids == (INCONCLUSIVE,) and verdict.missing:
-        names = ", ".join(verdict.missing)
-        return Text(f"让这些观测点恢复应答：{names}", f"an answer from: {names}")
-    if verdict.share >= SURE and verdict.ids != (INCONCLUSIVE,):
-        return None
-    open_questions = unknowns(verdict.ranked[:2])
-    return (
-        join([f.evidence.text.fill(r.facts) for r, f in open_questions[:3]], zh="；", en="; ")
-        if open_questions
-        else None
-    )
-
-
-def unknowns(ranked: Sequence[Ranked]) -> list[tuple[Ranked, Finding]]:
-    """Evidence nobody could measure, heaviest first."""
-    found = [(r, f) for r in ranked for f in r.findings if f.holds is None]
-    return sorted(found, key=lambda p: -(abs(p[1].evidence.yes) + abs(p[1].evidence.no)))
-
-
-def missing(run: Investigation) -> Text:
-    """Who did not answer and what could not be asked; "nothing" is said as well."""
-    parts = []
-    for name, reason in run.why_missing().items():
-        agent = next((a for a in run.agents if a.name == name), None)
-        where = f"{agent.region} {agent.vantage} ({name})" if agent else name
-        parts.append(Text(f"{where}：没有数据", f"{where}: no data") + (same(f" ({reason})") if reason else same("")))
-    for name in run.unlearned():
-        parts.append(Text(f"没有人能解析 {name}，直连没有测", f"nobody resolved {name}; by address not tried"))
-    return join(parts, zh="；", en="; ") if parts else Text("无", "nothing")
 
 
 def ranking(verdict: Verdict, most: int = 4) -> Ranking:
@@ -212,7 +143,7 @@ def ranking(verdict: Verdict, most: int = 4) -> Ranking:
 def _missing_line(run: Investigation) -> Paragraph:
     """Set off only when something is missing; that nothing is, is said in passing."""
     said = missing(run)
-    if run.missing() or run.unlearned():
+    if run.gaps() or run.unlearned():
         return Paragraph(text=said, label=Text("没有查到", "Missing"))
     return Paragraph(text=Text(f"没有查到：{said.zh}", f"Missing: {said.en}"))
 
@@ -226,30 +157,39 @@ def _sub(run: Investigation, took_s: float, incident: str | None) -> Text:
 
 def tone(verdict: Verdict) -> Tone:
     """The colour of an answer."""
-    if verdict.ids == (HEALTHY,):
-        return "good"
-    return "warn" if verdict.ids == (INCONCLUSIVE,) or verdict.share < SURE else "bad"
+    if verdict.ids == (INCONCLUSIVE,) or verdict.share < SURE:
+        return "warn"
+    return "good" if verdict.ids == (HEALTHY,) else "bad"
 
 
-def _caveats(verdict: Verdict) -> list[Block]:
+def caveats(verdict: Verdict) -> list[Block]:
     """What the verdict cannot say, and red cells it leaves without a cause."""
     out: list[Block] = []
     if verdict.unexplained:
-        cells = same(", ".join(f"{agent} {layer}" for agent, layer in sorted(verdict.unexplained)[:6]))
-        out.append(Paragraph(text=cells, label=Text("还没有解释", "Not explained")))
+        out.append(Paragraph(text=_unexplained(verdict), label=Text("还没有解释", "Not explained")))
     for leader in verdict.leaders():
         if leader.scope.kind == "vpc" and not leader.facts["near"]["vpcs"]:
+            place, region = leader.scope.place, leader.scope.region
             out.append(
                 Paragraph(
                     text=Text(
-                        f"{leader.scope.region} 没有第二个 VPC 的观测点：分不清是本 VPC 还是整个地域",
-                        f"no vantage point in a second VPC of {leader.scope.region}: "
-                        "this VPC and the whole region cannot be told apart",
+                        f"{region} 没有另一个 VPC 的观测点：分不清只是 {place.zh} 有事，还是整个地域都有事",
+                        f"no vantage point in another VPC of {region}: "
+                        f"{place.en} alone and the whole region cannot be told apart",
                     ),
                     label=Text("注意", "Note"),
                 )
             )
     return out
+
+
+def _unexplained(verdict: Verdict, most: int = 6) -> Text:
+    """The red cells that no named cause accounts for."""
+    cells = sorted(verdict.unexplained)
+    shown = [same(f"{agent} ") + BY_ID[layer].title for agent, layer, *_ in cells[:most]]
+    rest = len(cells) - len(shown)
+    more = [Text(f"另有 {rest} 项", f"{rest} more")] if rest > 0 else []
+    return join([*shown, *more], zh="、", en=", ")
 
 
 def _asking(follow_ups: Sequence[FollowUp]) -> Text | None:

@@ -15,18 +15,18 @@ from typing import TypeVar
 
 from bot.app.outgoing import (
     Cancelled,
+    Delayed,
     Refused,
     Result,
     Retry,
     Sent,
-    all_refused,
     decide,
-    first_pager,
     moves_on,
     outdated,
     read_message,
     read_page,
 )
+from bot.app.placing import NotWanted, Placer, in_time
 from bot.app.ports import ChatPlatform, Clock, OutboxRow, Pager, Store, Tx
 from bot.domain.errors import SendFailed, StoreUnavailable
 from bot.domain.incident import Entry, EntryKind, Incident, Room
@@ -38,15 +38,21 @@ log = logging.getLogger(__name__)
 LEASE_S = 10.0
 """Longer than a provider's 5 s timeout, so that a slow send is not taken for a dead sender."""
 POLL_S = 1.0
-AT_ONCE = {"page": 200, "chat": 400}
+AT_ONCE = {"page": 200, "chat": 400, "hangup": 50}
+HANG_UP_TRIES = 5
+"""Best effort: a call that nobody answers ends by itself."""
 _RECORD_AGAIN_S = 0.2
+
+
+Recorded = Callable[[Tx, OutboxRow, Result, Incident | None], Awaitable[None]]
+"""(transaction, row, what became of the page, its locked incident): what else is written with the record of a page."""
 
 
 class Deliverer:
     """Sends pages and chat for as long as `run` runs; any number of bots may do so on one database.
 
     `chat` maps a platform's name to its adapter; `pagers` are tried in their order. Every send is stopped at
-    eight tenths of the lease.
+    eight tenths of the lease. `recorded` is called in the transaction that records what became of a page.
     """
 
     def __init__(
@@ -59,14 +65,17 @@ class Deliverer:
         owner: str = "",
         lease_s: float = LEASE_S,
         poll_s: float = POLL_S,
+        recorded: Recorded | None = None,
     ) -> None:
         self._store = store
         self._chat = chat
-        self._pagers = pagers
+        self._placer = Placer(store, pagers, lease_s)
         self._clock = clock
         self._owner = owner or secrets.token_hex(8)
         self._lease_s = lease_s
         self._poll_s = poll_s
+        self._recorded = recorded
+        self._looked = clock.monotonic()
         self._wake = {kind: asyncio.Event() for kind in AT_ONCE}
 
     def wake(self) -> None:
@@ -74,11 +83,16 @@ class Deliverer:
         for event in self._wake.values():
             event.set()
 
+    def silent_s(self) -> float:
+        """Seconds since this bot last looked for pages with success: what tells a loop that is alive."""
+        return self._clock.monotonic() - self._looked
+
     async def run(self, stop: asyncio.Event) -> None:
         """Deliver until `stop` is set; what is being sent then is sent and recorded to the end."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self._drain("page", self._page, stop))
             group.create_task(self._drain("chat", self._say, stop))
+            group.create_task(self._drain("hangup", self._hang_up, stop))
 
     async def _drain(self, kind: str, send: Callable[[OutboxRow], Awaitable[None]], stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as sends:
@@ -98,7 +112,10 @@ class Deliverer:
             return ()
         try:
             async with self._store.begin() as tx:
-                return await tx.outbox.claim(owner=self._owner, limit=limit, lease_s=self._lease_s, kind=kind)
+                rows = await tx.outbox.claim(owner=self._owner, limit=limit, lease_s=self._lease_s, kind=kind)
+            if kind == "page":
+                self._looked = self._clock.monotonic()
+            return rows
         except StoreUnavailable as exc:
             log.warning("cannot look for %ss to send: %s", kind, exc)
         except Exception:
@@ -138,7 +155,7 @@ class Deliverer:
         room = await self._room(message.room)
         try:
             platform = self._platform(room)
-            ref = await self._in_time(platform.put(message, room, row.ref))
+            ref = await in_time(platform.put(message, room, row.ref), self._lease_s * 0.8)
         except SendFailed as error:
             await self._failed_chat(row, error)
         else:
@@ -168,60 +185,39 @@ class Deliverer:
         except (KeyError, TypeError, ValueError) as exc:
             await self._finish(row, state="failed", error=f"no page in the payload: {exc!r}")
             return
-        if await self._too_late(row, page):
-            return
         try:
-            pager, ref = await self._in_time(self._call(row, page))
+            pager, ref = await self._placer.place(row, page)
+        except NotWanted:
+            await self._finish(row, state="cancelled", entry=Cancelled(page=page))
         except SendFailed as error:
             await self._failed_page(row, page, error)
         else:
             await self._finish(row, state="sent", ref=ref, entry=Sent(page=page, pager=pager.name, ref=ref))
 
-    async def _too_late(self, row: OutboxRow, page: Page) -> bool:
-        async with self._store.begin() as tx:
-            incident = await tx.incidents.get(row.incident) if row.incident else None
-        if not outdated(row, incident):
-            return False
-        await self._finish(row, state="cancelled", entry=Cancelled(page=page))
-        return True
-
-    async def _call(self, row: OutboxRow, page: Page) -> tuple[Pager, str]:
-        if not self._pagers:
-            raise SendFailed("no phone provider is configured ([[pagers]])", permanent=True)
-        start = first_pager(len(self._pagers), row.attempts)
-        refused: dict[str, SendFailed] = {}
-        for pager in (*self._pagers[start:], *self._pagers[:start]):
-            try:
-                return pager, await pager.call(page)
-            except SendFailed as error:
-                if not moves_on(error):
-                    raise
-                log.error("%s: %s does not take it: %s", row.key, pager.name, error)
-                refused[pager.name] = error
-        raise all_refused(refused)
+    async def _hang_up(self, row: OutboxRow) -> None:
+        """End a call that still rings."""
+        try:
+            await self._placer.hang_up(str(row.payload.get("pager", "")), str(row.payload.get("ref", "")))
+        except SendFailed as error:
+            decision = decide(row, error, self._clock.now())
+            if isinstance(decision, Retry) and row.attempts < HANG_UP_TRIES:
+                await self._finish(row, state="pending", error=str(error), retry_at=decision.at)
+            else:
+                await self._finish(row, state="failed", error=str(error))
+        else:
+            await self._finish(row, state="sent")
 
     async def _failed_page(self, row: OutboxRow, page: Page, error: SendFailed) -> None:
         decision = decide(row, error, self._clock.now())
         log.warning("%s: try %d: %s", row.key, row.attempts, error)
         if isinstance(decision, Retry):
-            await self._finish(row, state="pending", error=str(error), retry_at=decision.at)
+            # Nobody takes it soon: it stays queued, and whoever decides about the next step hears of it.
+            delayed = Delayed(page=page, reason=str(error)) if moves_on(error) else None
+            await self._finish(row, state="pending", error=str(error), retry_at=decision.at, entry=delayed)
         else:
             await self._finish(
                 row, state="failed", error=decision.reason, entry=Refused(page=page, reason=decision.reason)
             )
-
-    async def _in_time(self, sending: Awaitable[T]) -> T:
-        try:
-            async with asyncio.timeout(self._lease_s * 0.8):
-                return await sending
-        except TimeoutError as exc:
-            raise SendFailed(f"no answer within {self._lease_s * 0.8:g} s", uncertain=True) from exc
-        except SendFailed:
-            raise
-        except Exception as exc:
-            # An adapter's mistake is not a refusal: somebody may still be waiting for this.
-            log.exception("a send ended in an unexpected error")
-            raise SendFailed(f"unexpected {type(exc).__name__}", uncertain=True) from exc
 
     async def _finish(
         self,
@@ -243,6 +239,10 @@ class Deliverer:
                     done = await tx.outbox.finish(row, state=state, ref=ref, error=error, retry_at=retry_at)
                     if done and entry is not None:
                         await self._record(tx, row, entry, incident)
+                        if self._recorded is not None:
+                            await self._recorded(tx, row, entry, incident)
+                if done and entry is not None:
+                    self.wake()
                 return
             except StoreUnavailable:
                 if self._clock.monotonic() >= ends:
@@ -250,6 +250,8 @@ class Deliverer:
                 await self._clock.sleep(_RECORD_AGAIN_S)
 
     async def _record(self, tx: Tx, row: OutboxRow, result: Result, incident: Incident | None) -> None:
+        if isinstance(result, Delayed):
+            return
         late = isinstance(result, Sent) and outdated(row, incident)
         said = result.text(late=late)
         page = result.page
@@ -263,6 +265,6 @@ class Deliverer:
                 zh=said.zh,
                 en=said.en,
                 incident=row.incident,
-                data={**facts, **result.facts(), **({"late": True} if late else {})},
+                data={**facts, **result.facts(), **({"late": True, "late_call": True} if late else {})},
             )
         )

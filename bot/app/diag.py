@@ -15,10 +15,12 @@ from bot.app.gather import DEADLINE_S, LATE_S, Gathering
 from bot.app.parts import Call, Parts, Then, put_unrecorded, record, say, say_progress
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
+from bot.app.summary import show_summary
+from bot.app.words import ELSEWHERE
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import EntryKind, Room, Run
+from bot.domain.incident import EntryKind, Incident, Room, Run
 from bot.domain.message import Button, Buttons, Header, Message
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
@@ -108,13 +110,11 @@ def select(parts: Parts, options: dict[str, str]) -> Sequence[Agent]:
                 raise unknown(FILTERS[key], word, known, Text(f"现有：{names}", f"there are: {names}"))
         agents = [a for a in agents if getattr(a, field) in wanted]
     if not any(a.state == "ready" for a in agents):
-        raise UserError(
-            "no_agents",
-            Text(
-                "没有在线的观测点；先在各处运行 warroom agent，/agents 可以看到它们",
-                "no agent is connected; run `warroom agent` where you want to look from, /agents shows them",
-            ),
+        none = Text(
+            "没有在线的观测点；先在各处运行 warroom agent，/agents 可以看到它们",
+            "no agent is connected; run `warroom agent` where you want to look from, /agents shows them",
         )
+        raise UserError("no_agents", none + ELSEWHERE if parts.agents_meet_one_bot else none)
     return agents
 
 
@@ -228,9 +228,13 @@ async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: 
         # The room may have got an incident while the probes ran.
         current = await tx.rooms.get(room.key) or room
         run = replace(run, incident=run.incident or current.incident, finished_at=parts.clock.now())
+        incident = await tx.incidents.get(run.incident) if run.incident else None
         await _record_probes(tx, run, investigation, at=parts.clock.now())
         await _record_verdict(tx, run, investigation, at=parts.clock.now())
         await _show(parts, tx, run, investigation, current, took_s=took_s)
+        if incident is not None:
+            await show_summary(parts, tx, incident)
+            await _show_in_war_room(parts, tx, run, investigation, incident, took_s=took_s)
     parts.wake()
     return run
 
@@ -238,11 +242,27 @@ async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: 
 async def _show(parts: Parts, tx: Tx, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> None:
     """Keep the document and put the card, in place of what stood there."""
     found = document(
-        investigation, run_id=run.id, incident=run.incident, started_at=run.started_at, took_s=took_s, lang=room.lang
+        investigation,
+        run_id=run.id,
+        incident=run.incident,
+        started_at=run.started_at,
+        took_s=took_s,
+        lang=room.lang,
+        zone=parts.timezone,
     )
     await tx.runs.save(replace(run, document=found))
     card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
     await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=run.incident)
+
+
+async def _show_in_war_room(
+    parts: Parts, tx: Tx, run: Run, investigation: Investigation, incident: Incident, *, took_s: float
+) -> None:
+    """A run that began before the war room was made is read there as well."""
+    if run.room == incident.room or run.room not in incident.rooms:
+        return
+    card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
+    await say(parts, tx, Message(key=f"{run.id}-war", room=incident.room, blocks=card), incident=incident.id)
 
 
 async def _record_probes(tx: Tx, run: Run, investigation: Investigation, *, at: datetime) -> None:
@@ -263,5 +283,5 @@ async def _record_verdict(tx: Tx, run: Run, investigation: Investigation, *, at:
     shares = {r.hypothesis.id: percent(r.share) for r in verdict.ranked[:3] if r.share >= 0.01}
     data = {"verdict": list(verdict.ids), "shares": shares, "culprit": culprit_of(investigation)}
     data["onset"] = onset_of(investigation)
-    text = headline(verdict)
+    text = headline(investigation)
     await record(tx, EntryKind.VERDICT, text, at=at, room=run.room, incident=run.incident, run=run.id, data=data)

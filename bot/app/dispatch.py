@@ -6,14 +6,17 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.app import (
     ack,
     agents,
+    escalate,
     helping,
     incident,
     language,
     note,
+    oncall,
     page,
     playbooks,
     probe,
@@ -23,17 +26,20 @@ from bot.app import (
     warroom,
     watch,
 )
+from bot.app.escalation import touched
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
 from bot.domain import command as commands
 from bot.domain.command import Command, unknown
-from bot.domain.errors import SendFailed, StoreUnavailable, UserError
+from bot.domain.errors import SendFailed, StoreBusy, StoreUnavailable, UserError
 from bot.domain.incident import EntryKind, Room
 from bot.domain.message import Block, Header, Message, Paragraph
 from bot.domain.text import Text, legible, same
 
 log = logging.getLogger("warroom")
 
+MOST_TRIES = 3
+"""Of a command that another one was in the way of."""
 A_MOMENT = timedelta(microseconds=1)
 UseCase = Callable[[Call, Tx], Awaitable[Then | None]]
 
@@ -45,6 +51,8 @@ VERBS: Mapping[str, UseCase] = {
     "warroom": warroom.warroom,
     "page": page.page,
     "ack": ack.ack,
+    "escalate": escalate.escalate,
+    "oncall": oncall.oncall,
     "vendor": vendor.vendor,
     "note": note.note,
     "timeline": timeline.timeline,
@@ -65,12 +73,25 @@ async def handle(
     message of the user's, for platforms whose history is ours to keep.
     """
     try:
-        return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+        return await _insist(parts, text, user=user, room=room, message_id=message_id, echo=echo)
     except StoreUnavailable as exc:
         log.error("%r by %s is not recorded: %s", text[:80], user, exc)
-        error = _not_recorded(str(exc))
+        kept = await _keep(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+        error = _kept(str(exc)) if kept else _not_recorded(str(exc))
         await _say_directly(parts, room, _error_blocks(error))
         return error
+
+
+async def _insist(
+    parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool
+) -> UserError | None:
+    """Again where somebody else's command was in the way: two merges into each other lock in opposite orders."""
+    for _ in range(MOST_TRIES - 1):
+        try:
+            return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+        except StoreBusy as exc:
+            log.warning("%r by %s goes again: %s", text[:80], user, exc)
+    return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
 
 
 async def _handle(
@@ -85,6 +106,8 @@ async def _handle(
             if place is None:
                 return None
             command = commands.parse(text, user=user, room=room, message_id=message_id)
+            if place.incident is not None:
+                await touched(tx, parts, await tx.incidents.get(place.incident))
             # What a command does comes after it was typed, also on a clock that stands still.
             call = Call(parts=parts, command=command, room=place, at=at + A_MOMENT)
             then = await _case(command)(call, tx)
@@ -169,6 +192,41 @@ async def _room(parts: Parts, tx: Tx, key: str) -> Room:
 
 def _error_blocks(error: UserError) -> tuple[Block, ...]:
     return (Header(text=error.text, tone="warn"),)
+
+
+SPOOLED = ("ack",)
+"""Verbs that stop phones: they are kept beside the database while that is away, and carried out later."""
+
+
+async def _keep(parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool) -> bool:
+    try:
+        command = commands.parse(legible(text), user=user, room=room)
+    except UserError:
+        return False
+    if command.verb not in SPOOLED:
+        return False
+    # Typed twice within a minute it is one, as the platform delivers it twice.
+    ident = message_id or f"spooled-{int(parts.clock.now().timestamp() // 60)}"
+    row = {"text": text, "user": user, "room": room, "message_id": ident, "echo": echo}
+    return await parts.keep("command", f"{room}:{user}:{ident}:{command.raw}", row)
+
+
+async def merge_command(parts: Parts, row: Mapping[str, Any]) -> None:
+    """Carry out a command that was kept. Raises StoreUnavailable."""
+    await _handle(
+        parts, row["text"], user=row["user"], room=row["room"], message_id=row["message_id"], echo=row["echo"]
+    )
+
+
+def _kept(reason: str) -> UserError:
+    return UserError(
+        "not_yet_recorded",
+        Text(
+            f"记下了，但还没有写进数据库（现在不可写：{reason}）；恢复后自动执行，本机不再因新告警打电话",
+            f"noted, not yet recorded: the database is away ({reason}). It is carried out when it is back, and until "
+            "then this bot calls nobody about new alerts",
+        ),
+    )
 
 
 def _not_recorded(reason: str) -> UserError:

@@ -1,49 +1,54 @@
-"""`/incident declare|status|resolve`: take something on, see how it stands, end it."""
+"""`/incident ACTION`: take something on, say how it stands, change what is known of it, end it."""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
-from datetime import timedelta
 
-from bot.app import words
-from bot.app.parts import Call, Then, say
+from bot.app import incident_facts as facts
+from bot.app import incident_merge, incident_roles
+from bot.app import incident_moves as moves
+from bot.app.first_look import first_look
+from bot.app.opening import SEVERITY, open_incident
+from bot.app.parts import Call, Then
 from bot.app.ports import Tx
-from bot.app.watch import end_watch
+from bot.app.summary import summary
+from bot.app.which_incident import current_incident, need_incident, take_id
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
-from bot.domain.incident import EntryKind, Incident, IncidentState
-from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph
+from bot.domain.incident import Incident
 from bot.domain.text import Text
 
 TITLE_LENGTH = 200
 """It is read out on the phone."""
-LOOK_BACK = timedelta(hours=6)
-"""Runs of the room this far back belong to an incident that is opened in it."""
 
 
 async def incident(call: Call, tx: Tx) -> Then | None:
     """Carry out the action that is named."""
-    word = call.args[0].lower() if call.args else "status"
+    words = call.command.rest.split()
+    word = words[0].lower() if words else "status"
     action = ACTIONS.get(word)
     if action is None:
-        hint = Text("可用：declare、status、resolve", "there are: declare, status, resolve")
-        raise unknown(Text("动作", "action"), word, ACTIONS, hint)
-    return await action(call, tx)
+        names = list(ACTIONS)
+        hint = Text(f"可用：{'、'.join(names)}", f"there are: {', '.join(names)}")
+        raise unknown(Text("动作", "action"), word, names, hint)
+    return await action(call, tx, words[1:])
 
 
-async def declare(call: Call, tx: Tx) -> Then | None:
-    """Open an incident in this room."""
+async def declare(call: Call, tx: Tx, words: list[str]) -> Then | None:
+    """Open an incident in this room: TITLE [sevN] [env=a,b] [playbook=NAME]."""
     current = await current_incident(call, tx)
     if current is not None:
         raise UserError(
             "already_open",
             Text(
-                f"这个房间已有未结束的故障 {current.id}（{current.title}）；先 /incident resolve",
-                f"this room already has {current.id} open ({current.title}); /incident resolve ends it",
+                f"这个房间已有未结束的故障 {current.id}（{current.title}）；先 /incident resolve，或换一个房间登记",
+                f"this room already has {current.id} open ({current.title}); /incident resolve ends it, or declare "
+                "in another room",
             ),
         )
-    title = _title(call.command.rest)
+    severity, options = _edges(call, words)
+    title = _title(words)
     if len(title) > TITLE_LENGTH:
         raise UserError(
             "too_long",
@@ -52,130 +57,88 @@ async def declare(call: Call, tx: Tx) -> Then | None:
                 f"that title is {len(title)} characters long; at most {TITLE_LENGTH}, and /note takes the rest",
             ),
         )
-    opened = await open_here(call, tx, title)
-    await call.reply(tx, *summary(call, opened), key=f"summary-{opened.id}-{call.room.key}")
-    return None
+    playbook = options.get("playbook", "").lower()
+    if playbook and playbook not in call.parts.playbooks:
+        hint = Text("/playbooks 列出全部", "/playbooks lists them")
+        raise unknown(Text("剧本", "playbook"), playbook, call.parts.playbooks, hint)
+    env = facts.listed(options.get("env", ""))
+    opened = await open_here(call, tx, title, severity=severity or SEVERITY, env=env, playbook=playbook or None)
+    return await first_look(call.parts, tx, opened, by=call.command.user, invite=[call.command.user])
 
 
-def _title(rest: str) -> str:
-    """What follows the word "declare", without the quotes that some put around it."""
-    title = " ".join(rest.split()[1:])
+def _edges(call: Call, words: list[str]) -> tuple[str, dict[str, str]]:
+    """Severity and options, taken off both ends of the title: in its middle they are words of it."""
+    severity, options = "", {}
+    known = call.parts.directory.severities
+    while words:
+        for at in (-1, 0):
+            key, eq, value = words[at].partition("=")
+            if words[at].lower() in known:
+                severity = words.pop(at).lower()
+                break
+            if eq and value and key.lower() in ("env", "playbook"):
+                options[key.lower()] = value
+                words.pop(at)
+                break
+        else:
+            break
+    return severity, options
+
+
+def _title(words: list[str]) -> str:
+    """The words without the quotes that some put around them."""
+    title = " ".join(words)
     return title[1:-1] if len(title) > 1 and title[0] in "\"'" and title[0] == title[-1] else title
 
 
-async def status(call: Call, tx: Tx) -> Then | None:
-    """Say how the room's incident stands."""
-    current = await need_incident(call, tx)
-    await call.reply(tx, *summary(call, current))
-    return None
-
-
-async def resolve(call: Call, tx: Tx) -> Then | None:
-    """End the room's incident, stop its calls and its watch, and free its rooms for the next one."""
-    current = await need_incident(call, tx)
-    ended = replace(current, state=IncidentState.RESOLVED, resolved_at=call.at)
-    await tx.incidents.save(ended)
-    cancelled = await tx.outbox.cancel(incident=current.id)
-    lasted = words.duration((call.at - current.opened_at).total_seconds())
-    text = Text(f"故障 {current.id} 已解决，历时 {lasted.zh}", f"{current.id} resolved after {lasted.en}")
-    await call.record(tx, EntryKind.INCIDENT, text, state="resolved", cancelled=cancelled)
-    for key in {current.room, current.origin_room}:
-        room = await tx.rooms.get(key)
-        if room is not None and room.incident == current.id:
-            await tx.rooms.save(replace(room, incident=None))
-        await end_watch(call.parts, tx, key)
-        said = Message(key=call.parts.new_id("msg"), room=key, blocks=(Header(text=text, tone="good"),))
-        await say(call.parts, tx, said, incident=current.id)
-    return None
-
-
-Action = Callable[[Call, Tx], Awaitable[Then | None]]
-ACTIONS: Mapping[str, Action] = {"declare": declare, "status": status, "resolve": resolve}
-
-
-async def current_incident(call: Call, tx: Tx) -> Incident | None:
-    """The room's open incident, read in this transaction."""
-    if call.room.incident is None:
+async def status(call: Call, tx: Tx, words: list[str]) -> Then | None:
+    """Say how the room's incident stands; with words after it, they are a status update."""
+    current = await need_incident(call, tx, take_id(words))
+    if words:
+        await facts.update(call, tx, current, " ".join(words))
         return None
-    found = await tx.incidents.get(call.room.incident)
-    return found if found is not None and found.state is IncidentState.OPEN else None
+    await call.reply(tx, *await summary(call.parts, tx, current))
+    return None
 
 
-async def need_incident(call: Call, tx: Tx) -> Incident:
-    """The room's open incident. Raises UserError with what to do when there is none."""
-    current = await current_incident(call, tx)
-    if current is None:
-        raise UserError(
-            "no_incident",
-            Text(
-                "这个房间没有进行中的故障；/incident declare 标题，或 /warroom open",
-                "no incident is open in this room; /incident declare TITLE or /warroom open starts one",
-            ),
-        )
-    return current
+Action = Callable[[Call, Tx, list[str]], Awaitable[Then | None]]
+ACTIONS: Mapping[str, Action] = {
+    "declare": declare,
+    "status": status,
+    "sev": facts.sev,
+    "role": incident_roles.role,
+    "impact": facts.impact,
+    "merge": incident_merge.merge,
+    "mitigate": moves.mitigate,
+    "resolve": moves.resolve,
+    "reopen": moves.reopen,
+    "close": moves.close,
+    "snooze": facts.snooze,
+}
 
 
-async def open_here(call: Call, tx: Tx, title: str = "", *, severity: str = "sev2") -> Incident:
-    """Open an incident in the call's room; the room's recent runs become part of it."""
-    parts = call.parts
-    run = await tx.runs.latest(room=call.room.key)
-    if not title and run is not None and run.document is not None:
-        title = str(run.document.get("title", ""))
-    opened = await tx.incidents.open(
-        Incident(
-            id="",
-            title=title or {"zh": "未命名故障", "en": "untitled incident"}[call.room.lang],
-            severity=severity,
-            state=IncidentState.OPEN,
-            room=call.room.key,
-            origin_room=call.room.key,
-            opened_at=call.at,
-            opened_by=call.command.user,
-        )
+async def open_here(
+    call: Call,
+    tx: Tx,
+    title: str = "",
+    *,
+    severity: str = SEVERITY,
+    env: tuple[str, ...] = (),
+    playbook: str | None = None,
+    escalate: bool = True,
+) -> Incident:
+    """Open an incident in the call's room."""
+    opened = await open_incident(
+        call.parts,
+        tx,
+        title=title,
+        severity=severity,
+        room=call.room,
+        by=call.command.user,
+        env=env,
+        playbook=playbook,
+        at=call.at,
+        escalate=escalate,
     )
     call.room = replace(call.room, incident=opened.id)
-    await tx.rooms.save(call.room)
-    attached = await tx.runs.attach(room=call.room.key, incident=opened.id, since=call.at - LOOK_BACK)
-    text = Text(f"登记故障 {opened.id}：{opened.title}", f"declared {opened.id}: {opened.title}")
-    await call.record(tx, EntryKind.INCIDENT, text, state="open", severity=severity, runs=attached)
-    parts.wake()
     return opened
-
-
-def summary(call: Call, current: Incident) -> tuple[Block, ...]:
-    """How an incident stands, to be pinned."""
-    since = call.parts.local(current.opened_at)
-    zone = words.zone(since)
-    lasted = words.duration((call.at - current.opened_at).total_seconds())
-    acked = (
-        Text(f"{current.acked_by} 已接手", f"{current.acked_by} has it")
-        if current.acked_by
-        else Text("还没有人接手", "nobody has acknowledged yet")
-    )
-    state = {
-        IncidentState.OPEN: Text("进行中", "open"),
-        IncidentState.RESOLVED: Text("已解决", "resolved"),
-    }[current.state]
-    facts = (
-        Text(f"级别 {current.severity}，{state.zh}", f"severity {current.severity}, {state.en}"),
-        Text(f"始于 {since:%H:%M} {zone}（已 {lasted.zh}）", f"since {since:%H:%M} {zone} ({lasted.en})"),
-        Text(f"登记人 {current.opened_by}", f"declared by {current.opened_by}"),
-        acked,
-    )
-    buttons = []
-    if current.state is IncidentState.OPEN:
-        if not current.acked_by:
-            buttons.append(Button(label=Text("我来处理", "I have it"), command="/ack", primary=True))
-            buttons.append(Button(label=Text("呼叫值班", "Page on-call"), command="/page"))
-        buttons.append(Button(label=Text("时间线", "Timeline"), command="/timeline"))
-    blocks: tuple[Block, ...] = (
-        Header(
-            text=Text(f"{current.id} {current.title}", f"{current.id} {current.title}"),
-            tone="bad" if current.state is IncidentState.OPEN else "good",
-        ),
-        Bullets(items=facts),
-    )
-    if call.parts.public_url:
-        url = f"{call.parts.public_url}/incidents/{current.id}"
-        blocks = (*blocks, Paragraph(text=Text(url, url), label=Text("控制台", "Console")))
-    return (*blocks, Buttons(buttons=tuple(buttons))) if buttons else blocks

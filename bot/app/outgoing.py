@@ -10,7 +10,7 @@ from typing import Any
 
 from bot.app.ports import OutboxRow
 from bot.domain.errors import SendFailed
-from bot.domain.incident import Incident, IncidentState
+from bot.domain.incident import Incident
 from bot.domain.message import Message, from_json, to_json
 from bot.domain.page import Page, Person
 from bot.domain.text import Text
@@ -53,7 +53,7 @@ def outdated(row: OutboxRow, incident: Incident | None) -> bool:
     if incident is None:
         return False
     acked = incident.acked_at is not None and row.epoch == 0
-    return acked or incident.state is IncidentState.RESOLVED or incident.epoch > row.epoch
+    return acked or not incident.is_open or incident.epoch > row.epoch
 
 
 def first_pager(pagers: int, attempts: int) -> int:
@@ -156,4 +156,12 @@ class Refused:
         return {"state": "failed", "error": self.reason}
 
 
-Result = Sent | Cancelled | Refused
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delayed:
+    """Not sent for now: every provider wants more time than is decent. It stays queued, and the timeline waits."""
+
+    page: Page
+    reason: str
+
+
+Result = Sent | Cancelled | Refused | Delayed

@@ -1,139 +1,43 @@
-"""`/page [WHO]`: make somebody's phone ring until it is acknowledged; and what the phone reports back."""
+"""`/page [WHO|POLICY]`: make phones ring until somebody acknowledges; and what a phone reports back."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from bot.app.ack import acknowledge
-from bot.app.incident import current_incident, open_here
+from bot.app.call_card import BY_HAND, show_call
+from bot.app.escalation import (
+    begin_escalation,
+    escalate_now,
+    named_policy,
+    page_of,
+    tell,
+)
+from bot.app.escalation_words import STATES
+from bot.app.incident import open_here
+from bot.app.incident_moves import called_again
 from bot.app.outgoing import page_row
-from bot.app.parts import Call, Parts, Then, record, say
+from bot.app.parts import Call, Parts, Then, record
 from bot.app.ports import Tx
-from bot.domain.command import Command, unknown
+from bot.app.which_incident import current_incident
+from bot.app.who import next_words
+from bot.domain.command import unknown
 from bot.domain.errors import UserError
-from bot.domain.incident import EntryKind, Incident, IncidentState, Room
-from bot.domain.message import Button, Buttons, Header, Message, Paragraph, Tone
-from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, CallStatus, Page, Person
+from bot.domain.escalation import Phase, Way
+from bot.domain.incident import EntryKind, Incident, Room
+from bot.domain.message import Header
+from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, CallMade, CallState, CallStatus, Person
 from bot.domain.text import Text
-
-STATUS: dict[CallStatus, tuple[Tone, Text]] = {
-    CallStatus.RINGING: ("busy", Text("电话在响", "the phone is ringing")),
-    CallStatus.ANSWERED: ("info", Text("已接听", "answered")),
-    CallStatus.BUSY: ("warn", Text("占线", "busy")),
-    CallStatus.NO_ANSWER: ("warn", Text("没有人接", "no answer")),
-    CallStatus.FAILED: ("bad", Text("没有打通", "the call failed")),
-    CallStatus.COMPLETED: ("info", Text("通话结束", "the call is over")),
-}
 
 
 async def page(call: Call, tx: Tx) -> Then | None:
-    """Queue a call to the person named, or to the first one configured; opens an incident when there is none.
+    """Call the person named by hand, or begin the policy named; without a name, the policy of the severity.
 
-    A page needs something to acknowledge, and at 1 am nobody should have to declare it first.
+    Opens an incident when there is none: a page needs something to acknowledge, and at 1 am nobody should have to
+    declare it first.
     """
     parts = call.parts
-    person = _who(parts, call.args)
-    if not parts.pagers:
-        raise UserError(
-            "no_pager",
-            Text(
-                "没有配置电话通道；在 warroom.toml 里加 [[pagers]]",
-                "no phone provider is configured; add [[pagers]] to warroom.toml",
-            ),
-        )
-    incident = await current_incident(call, tx) or await open_here(call, tx)
-    attempt = 1 + sum(
-        1 for e in await tx.timeline.read(incident=incident.id, limit=100_000) if e.data.get("paged") == person.name
-    )
-    key = f"{incident.id}:1:{person.name}:{attempt}"
-    text = (
-        f"{incident.severity} {incident.title}。按 1 确认，按 2 升级。"
-        if person.lang == "zh"
-        else f"{incident.severity} {incident.title}. Press 1 to acknowledge, 2 to escalate."
-    )
-    queued = Page(
-        key=key,
-        incident=incident.id,
-        severity=incident.severity,
-        title=incident.title,
-        text=text,
-        person=person,
-        attempt=attempt,
-        epoch=incident.epoch,
-        callback_url=parts.callback_url,
-        ack_url=parts.ack_link(key),
-    )
-    await tx.outbox.add(page_row(queued, due_at=call.at))
-    said = Text(f"呼叫 {person.name}", f"paging {person.name}")
-    await call.record(tx, EntryKind.PAGE, said, paged=person.name, key=key)
-    await say(
-        parts, tx, _card(call.room.key, key, person.name, "busy", Text("正在呼叫", "calling")), incident=incident.id
-    )
-    return None
-
-
-async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStatus, digits: str) -> bool:
-    """What a provider says about a call: shown, recorded, and key 1 acknowledges. False for an unknown page."""
-    incident_id, _, rest = key.partition(":")
-    who = rest.split(":")[1] if rest.count(":") >= 2 else "?"
-    now = parts.clock.now()
-    async with parts.store.begin() as tx:
-        incident = await tx.incidents.get(incident_id)
-        if incident is None:
-            return False
-        if not await tx.inbox.first(f"call:{pager}:{key}:{status.value}:{digits}", at=now):
-            return True
-        tone, said = STATUS[status]
-        keyed = digits and status is not CallStatus.COMPLETED  # the end of a call repeats what was pressed
-        pressed = Text(f"，按了 {digits}", f", pressed {digits}") if keyed else Text("", "")
-        line = Text(f"{who} 的电话：{said.zh}{pressed.zh}", f"call to {who}: {said.en}{pressed.en}")
-        facts = {"key": key, "status": status.value, "digits": digits}
-        await record(
-            tx, EntryKind.CALL, line, at=now, actor=pager, room=incident.room, incident=incident.id, data=facts
-        )
-        room = await _room_of(tx, incident)
-        over = incident.acked_at is not None or incident.state is IncidentState.RESOLVED
-        if digits == DIGIT_ACK:
-            await acknowledge(parts, tx, incident, by=who, room=room, how=Text("按键", "by key press"))
-        if not over:
-            if digits == DIGIT_ACK:
-                tone, said, pressed = "good", Text("已确认", "acknowledged"), Text("", "")
-            for place in {incident.room, incident.origin_room}:
-                await say(parts, tx, _card(place, key, who, tone, said + pressed), incident=incident.id)
-        if digits == DIGIT_ESCALATE:
-            await _escalate(parts, tx, incident, room, away_from=who)
-    parts.wake()
-    return True
-
-
-async def _escalate(parts: Parts, tx: Tx, incident: Incident, room: Room, *, away_from: str) -> None:
-    """Key 2: call the next person in the list. Policies with steps and times come with escalation."""
-    names = list(parts.people)
-    after = names[names.index(away_from) + 1 :] if away_from in names else []
-    if not after:
-        line = Text(f"{away_from} 要求升级，但后面没有别人了", f"{away_from} asked to escalate, but nobody is next")
-        blocks = (Header(text=line, tone="warn"),)
-        await say(parts, tx, Message(key=parts.new_id("msg"), room=incident.room, blocks=blocks), incident=incident.id)
-        return
-    command = Command(verb="page", args=(after[0],), raw=f"page {after[0]}", user=away_from, room=room.key)
-    await page(Call(parts=parts, command=command, room=replace(room, incident=incident.id), at=parts.clock.now()), tx)
-
-
-async def _room_of(tx: Tx, incident: Incident) -> Room:
-    return await tx.rooms.get(incident.room) or Room(key=incident.room, title=incident.id, incident=incident.id)
-
-
-def _card(room: str, key: str, who: str, tone: Tone, state: Text) -> Message:
-    """The page's card; it changes in place as the call goes on."""
-    header = Header(text=Text(f"电话 {who}：{state.zh}", f"call to {who}: {state.en}"), tone=tone)
-    hint = Paragraph(text=Text("接手后电话不再响", "calls stop as soon as somebody has it"))
-    button = Buttons(buttons=(Button(label=Text("我来处理", "I have it"), command="/ack", primary=True),))
-    blocks = (header,) if tone == "good" else (header, hint, button)
-    return Message(key=f"page-{key}", room=room, blocks=blocks)
-
-
-def _who(parts: Parts, args: tuple[str, ...]) -> Person:
-    if not parts.people:
+    if not parts.directory.people and not parts.directory.vendors:
         raise UserError(
             "no_people",
             Text(
@@ -141,12 +45,163 @@ def _who(parts: Parts, args: tuple[str, ...]) -> Person:
                 "nobody can be called yet; add [[people]] to warroom.toml",
             ),
         )
+    who = _who(parts, call.args)
+    if isinstance(who, Person) and not parts.pagers:
+        raise UserError(
+            "no_pager",
+            Text(
+                "没有配置电话通道；在 warroom.toml 里加 [[pagers]]",
+                "no phone provider is configured; add [[pagers]] to warroom.toml",
+            ),
+        )
+    # Whom to call is what was typed: the policy of the severity is not begun beside it.
+    incident = await current_incident(call, tx) or await open_here(call, tx, escalate=False)
+    if isinstance(who, Person):
+        await page_by_hand(parts, tx, incident, who, by=call.command.user)
+    else:
+        await _page_policy(call, tx, incident, who)
+    return None
+
+
+async def _page_policy(call: Call, tx: Tx, incident: Incident, name: str) -> None:
+    parts = call.parts
+    known = await tx.escalations.get(incident.id)
+    if known is not None and known.phase is Phase.PAGING and not name:
+        following = await next_words(parts, tx, incident, known)
+        await call.tell(
+            tx,
+            Text(
+                f"正在按策略 {known.policy} 呼叫；接下来 {following.zh}。/escalate 立即升级",
+                f"policy {known.policy} is under way; next: {following.en}. /escalate takes that step now",
+            ),
+        )
+        return
+    incident = await called_again(parts, tx, incident, by=call.command.user)
+    begun = await begin_escalation(parts, tx, incident, policy=name, actor=call.command.user)
+    if begun is None:
+        hint = Text("/page 名字 呼叫一个人", "/page NAME calls somebody")
+        raise UserError(
+            "no_policy",
+            Text(f"级别 {incident.severity} 没有呼叫策略；", f"severity {incident.severity} has no policy; ") + hint,
+        )
+
+
+async def page_by_hand(parts: Parts, tx: Tx, incident: Incident, person: Person, *, by: str) -> None:
+    """Queue one call outside of any policy; its step is 0."""
+    attempt = 1 + sum(c.person == person.name for c in await tx.calls.list(incident.id, step=BY_HAND))
+    queued = page_of(parts, incident, person, step=BY_HAND, attempt=attempt)
+    now = await tx.now()
+    await tx.outbox.add(page_row(queued, due_at=now))
+    made = CallMade(
+        key=queued.key,
+        incident=incident.id,
+        step=BY_HAND,
+        attempt=attempt,
+        epoch=incident.epoch,
+        person=person.name,
+        ways=(Way.PHONE.value,),
+        state=CallState.QUEUED,
+        queued_at=now,
+    )
+    await tx.calls.add(made)
+    said = Text(f"呼叫 {person.name}", f"paging {person.name}")
+    data = {"paged": person.name, "key": queued.key}
+    await record(
+        tx, EntryKind.PAGE, said, at=parts.clock.now(), room=incident.room, actor=by, incident=incident.id, data=data
+    )
+    await show_call(parts, tx, incident, made)
+
+
+async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStatus, digits: str) -> bool:
+    """What a provider says about a call: shown, recorded, and key 1 acknowledges. False for an unknown page."""
+    now = parts.clock.now()
+    async with parts.store.begin() as tx:
+        placed = await tx.calls.get(key)
+        # Of a page that was sent without the database the key does not begin with the incident's id.
+        incident = await tx.incidents.get(placed.incident) if placed else None
+        call = await tx.calls.get(key)
+        if incident is None or call is None:
+            return False
+        if not await tx.inbox.first(f"call:{pager}:{key}:{status.value}:{digits}", at=now):
+            return True
+        said = STATES[CallState(status.value)]
+        keyed = digits and status is not CallStatus.COMPLETED  # the end of a call repeats what was pressed
+        pressed = Text(f"，按了 {digits}", f", pressed {digits}") if keyed else Text("", "")
+        line = Text(f"{call.person} 的电话：{said.zh}{pressed.zh}", f"call to {call.person}: {said.en}{pressed.en}")
+        facts = {"key": key, "status": status.value, "digits": digits}
+        await record(
+            tx, EntryKind.CALL, line, at=now, actor=pager, room=incident.room, incident=incident.id, data=facts
+        )
+        call = await _moved(tx, call, CallState(status.value))
+        if incident.is_open and digits in (DIGIT_ACK, DIGIT_ESCALATE):
+            await _pressed(parts, tx, incident, call, digits)
+        else:
+            await show_call(parts, tx, incident, call)
+    parts.wake()
+    return True
+
+
+async def _moved(tx: Tx, call: CallMade, state: CallState) -> CallMade:
+    """The call as the phone reports it; reports that come late change nothing."""
+    if _RANK[state] < _RANK[call.state]:
+        return call
+    moved = replace(call, state=state)
+    await tx.calls.save(moved)
+    return moved
+
+
+_RANK = {
+    CallState.SAID: 0,
+    CallState.QUEUED: 0,
+    CallState.CANCELLED: 0,
+    CallState.REFUSED: 0,
+    CallState.SENT: 1,
+    CallState.RINGING: 2,
+    CallState.ANSWERED: 3,
+    CallState.BUSY: 4,
+    CallState.NO_ANSWER: 4,
+    CallState.FAILED: 4,
+    CallState.COMPLETED: 5,
+}
+"""A report of a lower rank than what is known has been overtaken on its way."""
+
+
+async def _pressed(parts: Parts, tx: Tx, incident: Incident, call: CallMade, digits: str) -> None:
+    who = call.person
+    if digits == DIGIT_ACK:
+        how, room = Text("按键", "by key press"), await _room_of(tx, incident)
+        if not await acknowledge(parts, tx, incident, by=who, room=room, how=how, pressed=call.key):
+            await show_call(parts, tx, incident, call)
+        return
+    await show_call(parts, tx, incident, call)
+    if await tx.escalations.get(incident.id) is not None:
+        await escalate_now(parts, tx, incident, actor=who)
+        return
+    people = list(parts.directory.people.values())
+    names = [person.name for person in people]
+    after = people[names.index(who) + 1 :] if who in names else []
+    if after:
+        await page_by_hand(parts, tx, incident, after[0], by=who)
+        return
+    line = Text(f"{who} 要求升级，但后面没有别人了", f"{who} asked to escalate, but nobody is next")
+    await tell(parts, tx, incident, Header(text=line, tone="warn"))
+
+
+async def _room_of(tx: Tx, incident: Incident) -> Room:
+    return await tx.rooms.get(incident.room) or Room(key=incident.room, title=incident.id, incident=incident.id)
+
+
+def _who(parts: Parts, args: tuple[str, ...]) -> Person | str:
+    """The person that is named, else the name of a policy; "" for none. Raises UserError."""
     if not args:
-        return next(iter(parts.people.values()))
+        return ""
     name = args[0].lstrip("@")
-    by_name = {known.lower(): person for known, person in parts.people.items()}
-    found = by_name.get(name.lower())
-    if found is None:
-        hint = Text(f"可呼叫：{'、'.join(parts.people)}", f"there are: {', '.join(parts.people)}")
-        raise unknown(Text("人", "person"), name, parts.people, hint)
-    return found
+    found = parts.directory.find(name)
+    if found is not None:
+        return found
+    policy = named_policy(parts, name)
+    if policy is not None:
+        return policy.name
+    known = [*parts.directory.people, *parts.directory.policies]
+    hint = Text(f"可呼叫：{'、'.join(known)}", f"there are: {', '.join(known)}")
+    raise unknown(Text("人", "person"), name, known, hint)

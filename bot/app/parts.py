@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from bot.app.outgoing import chat_row
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
 from bot.diagnosis.hypothesis import Hypothesis
 from bot.domain.command import Command
+from bot.domain.directory import Directory
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.message import Block, Message, Paragraph
@@ -80,6 +82,10 @@ class Jobs:
             log.error("a job failed", exc_info=task.exception())
 
 
+async def _keeps_nothing(_kind: str, _key: str, _document: Mapping[str, Any]) -> bool:
+    return False
+
+
 @dataclass(kw_only=True)
 class Parts:
     """The parts, put together once in `bot.bootstrap`."""
@@ -91,10 +97,16 @@ class Parts:
     playbooks: Mapping[str, Playbook]
     hypotheses: Sequence[Hypothesis]
     people: Mapping[str, Person] = field(default_factory=dict)
+    directory: Directory = field(default_factory=Directory)
+    """Who can be asked, in whole; without one it is made of `people`."""
+    hang_up_by: frozenset[str] = frozenset()
+    """Phone providers that can end a call."""
     vendors: Mapping[str, str] = field(default_factory=dict)
     """Vendor name -> key of the room where its people are."""
     alone: bool = False
     """Whether no other bot works on the same database."""
+    agents_meet_one_bot: bool = False
+    """Whether agents that dial one bot would be unknown to another: several may run, and there is no NATS."""
     change_feed: bool = False
     """Whether somebody posts changes: only then is "none" an answer."""
     pagers: bool = False
@@ -104,14 +116,30 @@ class Parts:
     public_url: str = ""
     ack_link: Callable[[str], str] = lambda _key: ""
     """The signed one-time link that acknowledges a page, by the page's key."""
+    calendar_link: Callable[[str], str] = lambda _schedule: ""
+    """Where the calendar of a schedule can be subscribed to."""
     wake: Callable[[], None] = lambda: None
     """Tell the deliverer that something was queued."""
     callback_url: str = ""
+    keep: Callable[[str, str, Mapping[str, Any]], Awaitable[bool]] = _keeps_nothing
+    """Put (kind, key, document) into the spool while the database is away; False when nothing keeps it."""
+    meeting_url: str = ""
+    """The team's voice call, "{incident}" standing for the id; "" for none."""
     jobs: Jobs = field(default_factory=Jobs)
+    counters: Counter[str] = field(default_factory=Counter)
+    """What `/metrics` shows as `warroom_<name>_total`, since the start."""
+
+    def __post_init__(self) -> None:
+        if self.people and not self.directory.people:
+            self.directory = Directory.of(self.people.values())
 
     def local(self, at: datetime) -> datetime:
         """The moment on the team's clock."""
         return at.astimezone(self.timezone)
+
+    def meeting(self, incident: str) -> str:
+        """The link of the incident's voice call; "" where the team has none."""
+        return self.meeting_url.replace("{incident}", incident)
 
     def new_id(self, prefix: str) -> str:
         """A short unique id such as "run-5f0c9a1be2"."""
@@ -157,9 +185,17 @@ class Call:
         return await tx.runs.latest(room=incident.origin_room) if incident is not None else None
 
     async def record(
-        self, tx: Tx, kind: EntryKind, text: Text, *, run: str | None = None, at: datetime | None = None, **data: Any
+        self,
+        tx: Tx,
+        kind: EntryKind,
+        text: Text,
+        *,
+        run: str | None = None,
+        at: datetime | None = None,
+        incident: str | None = None,
+        **data: Any,
     ) -> None:
-        """Write one line on the timeline, by the person who typed the command."""
+        """Write one line on the timeline, by the person who typed the command; of the room's incident unless named."""
         await record(
             tx,
             kind,
@@ -167,7 +203,7 @@ class Call:
             at=at or self.at,
             actor=self.command.user,
             room=self.room.key,
-            incident=self.room.incident,
+            incident=incident or self.room.incident,
             run=run,
             data=data,
         )

@@ -12,17 +12,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from bot.app.alarm import ACTOR, consider, room_of
+from bot.app.alarm import ACTOR, consider
 from bot.app.gather import Gathering
 from bot.app.parts import Parts, Then, record, say
 from bot.app.ports import Tx
+from bot.app.rooms import room_of
+from bot.diagnosis.baseline import samples_of
 from bot.diagnosis.deep import deep
 from bot.diagnosis.investigation import Investigation
 from bot.diagnosis.notices import Notice, notices
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind
 from bot.domain.message import Header, Message
-from bot.domain.patrol import PatrolClaim, PatrolRules, Round, Sample
+from bot.domain.patrol import PatrolClaim, PatrolRules, Round
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Observation
 from bot.domain.text import Text
@@ -108,12 +110,9 @@ class Patrol:
         if ready and await self._first(f"deep:{playbook.name}", DEEP_EVERY):
             asked = deep(playbook, ready)
             observations += [o async for o in self._parts.agents.ask(asked, deadline_s=DEEP_S)]
-        cells, at = investigation.picture().cells, self._parts.clock.now()
-        samples = [
-            Sample(at=at, agent=c.agent, layer=c.layer, tries=c.tries, ok=c.ok, ms=c.ms) for c in cells if c.tries
-        ]
-        red = len({c.agent for c in cells if c.red})
-        done = Round(playbook=playbook.name, at=at, samples=tuple(samples), red_agents=red)
+        seen, at = investigation.picture(), self._parts.clock.now()
+        red = len({c.agent for c in seen.cells if c.red})
+        done = Round(playbook=playbook.name, at=at, samples=samples_of(seen.parts, at), red_agents=red)
         return _Seen(done=done, observations=observations)
 
     async def _record(self, tx: Tx, claim: PatrolClaim, playbook: Playbook, seen: _Seen) -> Then | None:

@@ -6,15 +6,18 @@ from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from bot.domain.alert import KeptAlert, OpenGroup
 from bot.domain.change import Change
 from bot.domain.enrolment import Enrolled, Invitation
+from bot.domain.escalation import Escalation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
 from bot.domain.message import Message
-from bot.domain.page import Page
+from bot.domain.page import Callback, CallLimit, CallMade, CallStatus, Page, Person
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
+from bot.domain.schedule import Override
 from bot.wire.frames import Hello
 
 
@@ -85,6 +88,18 @@ class ChatPlatform(Protocol):
         ...
 
 
+@runtime_checkable
+class Direct(Protocol):
+    """A chat platform that can also talk to one person alone: a WeCom app message, a Slack direct message."""
+
+    def direct_room(self, person: Person) -> str | None:
+        """The key of the room that is this person's alone ("slack:D024..."); None where it knows no account of theirs.
+
+        What is said there goes the way of every message.
+        """
+        ...
+
+
 class Pager(Protocol):
     """One way to make a phone ring."""
 
@@ -93,14 +108,86 @@ class Pager(Protocol):
         """Its name in `[[pagers]]`; the timeline says through whom somebody was called."""
         ...
 
+    @property
+    def limits(self) -> Sequence[CallLimit]:
+        """How often the provider calls one person. It refuses what goes beyond: such a page goes elsewhere at once."""
+        ...
+
     async def call(self, page: Page) -> str:
-        """Ask for the call; returns the provider's reference. Raises SendFailed. Idempotent by `page.key`."""
+        """Ask for the call; returns the provider's reference. Raises SendFailed.
+
+        The same key again places no second call where the provider honours keys. Of one that does not, ask `Finds`
+        after an uncertain result; one that is not that either may call twice.
+        """
+        ...
+
+
+@runtime_checkable
+class HangsUp(Protocol):
+    """A pager that can end a call it has placed."""
+
+    async def hang_up(self, ref: str) -> None:
+        """Ask the provider to end the call of this reference; a call that is over already is no error.
+
+        Raises SendFailed.
+        """
+        ...
+
+
+@runtime_checkable
+class Finds(Protocol):
+    """A pager that can be asked whether a page was taken already: after an uncertain result, before the next try."""
+
+    async def find(self, page: Page) -> str | None:
+        """The reference of the page's call; None when the provider has none. Raises SendFailed."""
+        ...
+
+
+@runtime_checkable
+class Tells(Protocol):
+    """A pager that can be asked how a call stands: where no callback can arrive. Pressed keys it cannot tell."""
+
+    async def status(self, ref: str) -> CallStatus | None:
+        """How the call of this reference stands; None while the provider does not know. Raises SendFailed."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Given:
+    """A request to `/hooks/phone/NAME[/SECRET]`: `url` is the public one, as the provider called it, with its query."""
+
+    headers: Mapping[str, str]
+    url: str
+    body: bytes
+    secret: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What such a request says (nothing, for events of no interest), and the answer its sender wants.
+
+    `insists`: where no page fits, the sender is answered 404, so that it tries again or mends its key. Others send
+    events of everybody, and would switch us off for it.
+    """
+
+    said: Sequence[Callback] = ()
+    answer: str = '{"result": 0, "errmsg": "OK"}'
+    media_type: str = "application/json"
+    insists: bool = True
+
+
+@runtime_checkable
+class Listens(Protocol):
+    """A pager whose provider can report by HTTP."""
+
+    def read(self, given: Given) -> Heard:
+        """Verify and read one request. Raises BadSignature, or UserError for one that cannot be read."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutboxRow:
-    """Something to send. `kind` is "page" or "chat"; `key` is unique for ever."""
+    """Something to send. `kind` is "page", "chat" or "hangup"; `key` is unique for ever."""
 
     key: str
     kind: str
@@ -142,8 +229,19 @@ class Incidents(Protocol):
         """By id, locked until the transaction ends where the database can."""
         ...
 
+    async def look(self, incident: str) -> Incident | None:
+        """By id, as it stands, without a lock."""
+        ...
+
     async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
         """Newest first."""
+        ...
+
+    async def claim_reminder(self) -> Incident | None:
+        """An open one whose `update_due_at` or `commander_due_at` is past by the database's clock, locked.
+
+        None when none is due, or others have all that are. Whoever claims it sets the next time, or takes it away.
+        """
         ...
 
 
@@ -160,6 +258,10 @@ class Rooms(Protocol):
 
     async def list(self, platform: str) -> Sequence[Room]:
         """All rooms of a platform, oldest first."""
+        ...
+
+    async def working_on(self, incident: str) -> Sequence[Room]:
+        """The rooms that have this incident, oldest first."""
         ...
 
 
@@ -219,6 +321,34 @@ class Changes(Protocol):
         ...
 
 
+class Alerts(Protocol):
+    """What monitoring told us, and which incidents it belongs to."""
+
+    async def lock(self, source: str) -> None:
+        """One transaction at a time decides about a source's alerts; taken before any incident is locked."""
+        ...
+
+    async def groups(self, source: str) -> Sequence[OpenGroup]:
+        """The groups of a source whose incidents are not over."""
+        ...
+
+    async def get(self, source: str, keys: Sequence[str]) -> Mapping[str, KeptAlert]:
+        """Those that are known, by key."""
+        ...
+
+    async def put(self, kept: KeptAlert) -> None:
+        """Insert or replace."""
+        ...
+
+    async def of(self, incident: str) -> Sequence[KeptAlert]:
+        """The alerts of an incident, the newest first."""
+        ...
+
+    async def move(self, incident: str, to: str) -> int:
+        """What belongs to one incident belongs to another now; returns how many."""
+        ...
+
+
 class Patrols(Protocol):
     """What light rounds of playbooks saw, and who is on one."""
 
@@ -254,6 +384,22 @@ class Patrols(Protocol):
         ...
 
 
+class Overrides(Protocol):
+    """Who takes over which shift. One that is cancelled ends there and then; one that had not begun never was."""
+
+    async def add(self, override: Override) -> Override:
+        """Insert; returns it with its id, "ovr-n"."""
+        ...
+
+    async def ending_after(self, at: datetime) -> Sequence[Override]:
+        """Those that go on or begin after a moment, oldest first."""
+        ...
+
+    async def cancel(self, ident: str, *, by: str, at: datetime) -> Override | None:
+        """End it now; returns it as it was. None: unknown, over or cancelled already."""
+        ...
+
+
 class Messages(Protocol):
     """What was said, by whom, so that the console can show it and edits find their message."""
 
@@ -263,6 +409,10 @@ class Messages(Protocol):
 
     async def list(self, room: str, *, limit: int = 200) -> Sequence[tuple[Message, int, datetime]]:
         """(message, revision, first said at), oldest first."""
+        ...
+
+    async def changed(self, room: str, *, since: datetime) -> Sequence[tuple[Message, int]]:
+        """(message, revision) of what was said or edited since then, by the clocks of those who said it."""
         ...
 
 
@@ -300,6 +450,100 @@ class Outbox(Protocol):
         """Cancel the incident's pages that are not sent yet; returns how many."""
         ...
 
+    async def pages_since(self, due: timedelta) -> Sequence[OutboxRow]:
+        """Pages that became due at most so long ago by the database's clock, whatever became of them; newest first."""
+        ...
+
+    async def live(self, *, incident: str) -> bool:
+        """Whether a page of the incident waits or is out."""
+        ...
+
+
+class Escalations(Protocol):
+    """Where the escalation of each incident stands; its `due_at` is the timer. Lock the incident first."""
+
+    async def begin(self, escalation: Escalation) -> None:
+        """Insert, in place of an earlier one of the incident."""
+        ...
+
+    async def get(self, incident: str) -> Escalation | None:
+        """The incident's, locked until the transaction ends where the database can."""
+        ...
+
+    async def save(self, escalation: Escalation) -> None:
+        """Write back one read in this transaction."""
+        ...
+
+    async def claim(self) -> Escalation | None:
+        """One that is due by the database's clock, locked together with its incident until the transaction ends.
+
+        None when none is due, or others have all that are. There is no I/O in such a transaction, so it needs no
+        lease: a crash rolls it back.
+        """
+        ...
+
+    async def next_in(self) -> timedelta | None:
+        """How long until the next one is due, by the database's clock; zero or less when one is; None for none."""
+        ...
+
+    async def unwatched(self, *, most: int = 100) -> Sequence[str]:
+        """Incidents that may break the rule: open, unacknowledged, escalation begun, and neither timer nor live page.
+
+        Those whose escalation is over are among them: whether it may be is a matter of severity and policy.
+        """
+        ...
+
+
+class Calls(Protocol):
+    """Who was called, through whom, and what came of it: one row for each page. Lock the incident first."""
+
+    async def add(self, call: CallMade) -> None:
+        """Insert."""
+        ...
+
+    async def get(self, key: str) -> CallMade | None:
+        """By the page's key."""
+        ...
+
+    async def save(self, call: CallMade) -> None:
+        """Write back."""
+        ...
+
+    async def list(self, incident: str, *, step: int | None = None) -> Sequence[CallMade]:
+        """The incident's calls, or those of one step, in the order they were queued."""
+        ...
+
+    async def cancel(self, incident: str) -> Sequence[CallMade]:
+        """Those that are queued become cancelled; returns the ones in flight, which only a provider can stop."""
+        ...
+
+    async def sent_since(self, *, pager: str, person: str, since: datetime) -> Sequence[datetime]:
+        """When this provider took calls to this person, oldest first."""
+        ...
+
+
+class Spool(Protocol):
+    """A place beside the database for what must not be lost while that is away.
+
+    The methods block, and may raise OSError.
+    """
+
+    def put(self, key: str, document: Mapping[str, Any]) -> None:
+        """Write, in place of an earlier document of the key, and return when it is on the disk."""
+        ...
+
+    def all(self) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """(key, document), oldest first."""
+        ...
+
+    def remove(self, key: str) -> None:
+        """Take it out."""
+        ...
+
+    def set_aside(self, key: str) -> None:
+        """Keep it for people to look at, and out of the way."""
+        ...
+
 
 class Inbox(Protocol):
     """Which inbound messages were already taken in."""
@@ -318,6 +562,10 @@ class Settings(Protocol):
 
     async def put(self, key: str, value: str) -> None:
         """Insert or replace."""
+        ...
+
+    async def keep(self, key: str, value: str) -> str:
+        """Insert unless it is there; returns what is there now: of several bots that start together, the first's."""
         ...
 
 
@@ -356,6 +604,10 @@ class Enrolments(Protocol):
 class Tx(Protocol):
     """One transaction: all of it happens or none of it."""
 
+    async def now(self) -> datetime:
+        """The database's clock, by which timers and leases are judged."""
+        ...
+
     @property
     def timeline(self) -> Timeline: ...
     @property
@@ -369,9 +621,17 @@ class Tx(Protocol):
     @property
     def changes(self) -> Changes: ...
     @property
+    def alerts(self) -> Alerts: ...
+    @property
     def patrols(self) -> Patrols: ...
     @property
+    def overrides(self) -> Overrides: ...
+    @property
     def messages(self) -> Messages: ...
+    @property
+    def escalations(self) -> Escalations: ...
+    @property
+    def calls(self) -> Calls: ...
     @property
     def outbox(self) -> Outbox: ...
     @property

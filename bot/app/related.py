@@ -6,22 +6,26 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import tzinfo
 from typing import Any
 
 from bot.app import diag as single
-from bot.app.cards import buttons, headline, ranking, todo, tone, why
+from bot.app import reasons
+from bot.app.cards import buttons, doing, headline, ranking, todo, tone
 from bot.app.document import culprit_of, document
 from bot.app.gather import REDRAW_S, Gathering
+from bot.app.incident_moves import investigating
 from bot.app.matrix import matrix
 from bot.app.parts import Call, Parts, Then, put_unrecorded, record, say, say_progress
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
+from bot.app.summary import show_summary
 from bot.diagnosis.hypothesis import HEALTHY
 from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind, Room, Run
-from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph, Progress
+from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Progress
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
 from bot.domain.text import Text, same
@@ -35,6 +39,7 @@ ALL = "all"
 async def diag(call: Call, tx: Tx) -> Then | None:
     """One playbook, or the group that is named."""
     playbooks = named(call.parts, call.args[0] if call.args else "")
+    await investigating(call.parts, tx, call.room.incident, by=call.command.user, room=call.room.key)
     if not playbooks:
         return await single.diag(call, tx)
     agents = single.select(call.parts, dict(call.command.options))
@@ -127,13 +132,17 @@ async def _conclude(parts: Parts, run: Run, group: Group, room: Room, *, took_s:
     async with parts.store.begin() as tx:
         current = await tx.rooms.get(room.key) or room
         run = replace(run, incident=run.incident or current.incident, finished_at=now)
-        await tx.runs.save(replace(run, document=_document(run, group, took_s=took_s, room=current)))
+        incident = await tx.incidents.get(run.incident) if run.incident else None
+        kept = _document(run, group, took_s=took_s, room=current, zone=parts.timezone)
+        await tx.runs.save(replace(run, document=kept))
         each = {r.playbook.name: list(r.verdict().ids) for r in group.runs}
         lead = group.lead()
         data = {"verdict": list(lead.verdict().ids), "verdicts": each, "culprit": culprit_of(lead)}
         said = summary(group)
         await record(tx, EntryKind.VERDICT, said, at=now, room=run.room, incident=run.incident, run=run.id, data=data)
         await say(parts, tx, Message(key=run.id, room=run.room, blocks=card(group)), incident=run.incident)
+        if incident is not None:
+            await show_summary(parts, tx, incident)
     parts.wake()
 
 
@@ -174,13 +183,12 @@ def card(group: Group) -> tuple[Block, ...]:
     regions = "/".join(dict.fromkeys(a.region for a in lead.agents))
     sub = same(f"/diag {group.name} · {regions}")
     blocks: list[Block] = [Header(text=summary(group), tone=tone(lead.verdict()), sub=sub)]
-    items = tuple(r.playbook.title + Text("：", ": ") + headline(r.verdict()) for r in group.runs)
+    items = tuple(r.playbook.title + Text("：", ": ") + headline(r) for r in group.runs)
     blocks.append(Bullets(items=items, label=Text("各个结论", "Each verdict")))
-    if reasons := why(lead):
-        label = Text(f"为什么（{lead.playbook.title.zh}）", f"Why ({lead.playbook.title.en})")
-        blocks.append(Bullets(items=reasons, label=label))
-    for what in dict.fromkeys(w for r in group.failing() for w in todo(r.verdict(), r.playbook)):
-        blocks.append(Paragraph(text=what, label=Text("现在做", "Do now")))
+    for bullets in reasons.blocks(lead):
+        label, title = bullets.label or same(""), lead.playbook.title
+        blocks.append(replace(bullets, label=Text(f"{title.zh} · {label.zh}", f"{title.en} · {label.en}")))
+    blocks += doing(tuple(dict.fromkeys(w for r in group.failing() for w in todo(r.verdict(), r.playbook))))
     table = matrix(lead.picture())
     if table:
         blocks.append(table)
@@ -201,12 +209,18 @@ def _progress(group: Group) -> tuple[Block, ...]:
     return (header, Progress(done=done, total=total, text=text))
 
 
-def _document(run: Run, group: Group, *, took_s: float, room: Room) -> dict[str, Any]:
+def _document(run: Run, group: Group, *, took_s: float, room: Room, zone: tzinfo) -> dict[str, Any]:
     """The surest one's document under the group's name and headline, with everybody's under "related"."""
 
     def of(one: Investigation) -> dict[str, Any]:
         return document(
-            one, run_id=run.id, incident=run.incident, started_at=run.started_at, took_s=took_s, lang=room.lang
+            one,
+            run_id=run.id,
+            incident=run.incident,
+            started_at=run.started_at,
+            took_s=took_s,
+            lang=room.lang,
+            zone=zone,
         )
 
     lead, said = group.lead(), summary(group)
@@ -215,6 +229,6 @@ def _document(run: Run, group: Group, *, took_s: float, room: Room) -> dict[str,
         **found,
         "playbook": group.name,
         "lead": lead.playbook.name,
-        "headline": f"{said.in_(room.lang)} · {headline(lead.verdict()).in_(room.lang)}",
+        "headline": f"{said.in_(room.lang)} · {headline(lead).in_(room.lang)}",
         "related": [of(r) for r in group.runs],
     }

@@ -5,17 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from bot.app import probe, probe_interrupted, related
 from bot.app.admit import Gate
+from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import handle
+from bot.app.incident_moves import investigating
 from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
 from bot.app.ports import Tx
+from bot.app.rota import document
 from bot.app.watch import resume
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.command import Command
@@ -24,11 +27,14 @@ from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
 from bot.domain.message import Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
+from bot.domain.schedule import Schedule, Shift, shifts
 from bot.domain.text import Lang, Text, legible, same
 
 MAIN_ROOM = "console:main"
 _SAID = re.compile(r"said-[A-Za-z0-9_-]{6,70}\Z")
 RUN_WAIT_S = 40.0
+OTHERS_EVERY_S = 0.5
+"""How often the record is asked whether another bot's run has ended."""
 
 
 class Service:
@@ -68,6 +74,11 @@ class Service:
         """(message, revision, first said at), oldest first."""
         async with self._parts.store.begin() as tx:
             return await tx.messages.list(room_key)
+
+    async def changed(self, room_key: str, within: timedelta) -> Sequence[tuple[Message, int]]:
+        """(message, revision) of what was said or edited lately, by any bot."""
+        async with self._parts.store.begin() as tx:
+            return await tx.messages.changed(room_key, since=self._parts.clock.now() - within)
 
     async def say(self, *, room: str, user: str, text: str, message_id: str) -> None:
         """Take in what somebody typed in the console. Raises UserError for an id that is no browser's."""
@@ -111,6 +122,25 @@ class Service:
             return None
         return {"name": name, "disconnected": was is not None and was.state != "lost"}
 
+    async def on_call(self) -> list[dict[str, Any]]:
+        """Every schedule: who has it since and until when, who follows, and the address of its calendar."""
+        now = self._parts.clock.now()
+        async with self._parts.store.begin() as tx:
+            overrides = await tx.overrides.ending_after(now)
+        return [document(s, now, overrides, feed=self._parts.calendar_link(s.name)) for s in self._schedules().values()]
+
+    async def shifts(self, schedule: str, ahead: timedelta) -> Sequence[Shift] | None:
+        """The shifts of a schedule from now on; None when there is no such schedule."""
+        found, now = self._schedules().get(schedule), self._parts.clock.now()
+        if found is None:
+            return None
+        async with self._parts.store.begin() as tx:
+            overrides = await tx.overrides.ending_after(now)
+        return shifts(found, now, now + ahead, overrides)
+
+    def _schedules(self) -> Mapping[str, Schedule]:
+        return self._parts.directory.schedules
+
     async def set_language(self, room: str, lang: Lang) -> None:
         """Speak this language in the room from now on."""
         async with self._parts.store.begin() as tx:
@@ -132,6 +162,7 @@ class Service:
         run_id = parts.new_id("run")
         async with parts.store.begin() as tx:
             call = await self._typed(tx, command)
+            await investigating(parts, tx, call.room.incident, by=user, room=room)
             if chosen is None:
                 then = await related.start(call, tx, name, group, agents, run_id=run_id)
             else:
@@ -170,9 +201,17 @@ class Service:
 
     async def run(self, run_id: str, *, wait_s: float = 0.0) -> Run | None:
         """A run by id, waiting up to `wait_s` for its end."""
+        clock = self._parts.clock
+        until = clock.monotonic() + wait_s
         await self._parts.jobs.wait(run_id, wait_s)
-        async with self._parts.store.begin() as tx:
-            return await tx.runs.get(run_id)
+        while True:
+            async with self._parts.store.begin() as tx:
+                found = await tx.runs.get(run_id)
+            left_s = until - clock.monotonic()
+            if found is None or found.finished_at is not None or left_s <= 0:
+                return found
+            # Another bot is at it.
+            await clock.sleep(min(OTHERS_EVERY_S, left_s))
 
     async def command(self, text: str, *, user: str, room: str, lang: Lang | None = None) -> dict[str, Any]:
         """Carry out a chat command and return what was said.
@@ -195,6 +234,10 @@ class Service:
             "messages": [{"key": m.key, "text": plain(m.blocks, spoken), "blocks": to_json(m.blocks)} for m in shown],
             "run": runs[0].document if runs else None,
         }
+
+    def counters(self) -> Mapping[str, int]:
+        """Counted since the start; a violation that never was is a zero."""
+        return {VIOLATIONS: 0, **self._parts.counters}
 
     async def ready(self) -> str | None:
         """Why the bot cannot work, or None."""

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.app.incident import current_incident, open_here, summary
-from bot.app.parts import Call, Then, say
+from bot.app.create_room import create_room
+from bot.app.incident import open_here
+from bot.app.parts import Call, Then
 from bot.app.ports import Tx
+from bot.app.summary import show_summary
+from bot.app.which_incident import current_incident
 from bot.domain.command import unknown
-from bot.domain.errors import SendFailed, UserError
-from bot.domain.incident import EntryKind, Incident, IncidentState, Room
-from bot.domain.message import Header, Message, Paragraph
+from bot.domain.errors import UserError
+from bot.domain.incident import EntryKind
 from bot.domain.text import Text
 
 ACTIONS = ("open", "bind")
-TITLE_LENGTH = 50
 
 
 async def warroom(call: Call, tx: Tx) -> Then | None:
@@ -35,57 +36,10 @@ async def warroom(call: Call, tx: Tx) -> Then | None:
             ),
         )
     if incident is None:
-        incident = await open_here(call, tx)
-    return lambda: _create(call, incident)
-
-
-async def _create(call: Call, incident: Incident) -> None:
-    """Ask the platform for a room (outside any transaction), then move the incident there."""
-    parts = call.parts
-    title = _fit(f"{incident.id} {incident.title}")
-    try:
-        key = await parts.chat[call.room.platform].create_room(title, [call.command.user])
-    except SendFailed as exc:
-        async with parts.store.begin() as tx:
-            await call.tell(
-                tx,
-                Text(
-                    f"不能新建房间（{exc}）；这个房间就是 {incident.id} 的战情室",
-                    f"no room can be created ({exc}); this room is the war room of {incident.id}",
-                ),
-            )
-        return
-    async with parts.store.begin() as tx:
-        room = Room(key=key, title=title, lang=call.room.lang, incident=incident.id, lang_chosen=call.room.lang_chosen)
-        await tx.rooms.save(room)
-        current = await tx.incidents.get(incident.id) or incident
-        await tx.incidents.save(replace(current, room=key))
-        there = Call(parts=parts, command=call.command, room=room, at=call.at)
-        text = Text(f"战情室已建：{title}", f"war room opened: {title}")
-        await there.record(tx, EntryKind.INCIDENT, text, room=key)
-        await there.reply(tx, *summary(there, current), key=f"summary-{incident.id}")
-        await _bring_verdict(call, there, tx)
-        await call.reply(
-            tx,
-            Header(text=text, tone="info"),
-            Paragraph(text=Text(f"在房间 “{title}” 里继续", f'go on in the room "{title}"')),
-        )
-
-
-def _fit(title: str) -> str:
-    """A room's title as WeCom takes it (50 characters), cut with an ellipsis."""
-    return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1].rstrip()}…"
-
-
-async def _bring_verdict(call: Call, there: Call, tx: Tx) -> None:
-    """Show the latest verdict in the new room as well, so that nobody has to scroll back."""
-    run = await tx.runs.latest(room=call.room.key)
-    if run is None:
-        return
-    for message, _, _ in await tx.messages.list(call.room.key):
-        if message.key == run.id:
-            copy = Message(key=f"{run.id}-war", room=there.room.key, blocks=message.blocks)
-            await say(there.parts, tx, copy, incident=there.room.incident)
+        # The one who opens the room is awake; /page calls the others.
+        incident = await open_here(call, tx, escalate=False)
+    by = call.command.user
+    return lambda: create_room(call.parts, incident, call.room, by=by, members=[by])
 
 
 async def _bind(call: Call, tx: Tx) -> None:
@@ -94,13 +48,14 @@ async def _bind(call: Call, tx: Tx) -> None:
     if not wanted and len(open_ones) == 1:
         wanted = open_ones[0].id
     incident = await tx.incidents.get(wanted) if wanted else None
-    if incident is None or incident.state is not IncidentState.OPEN:
+    if incident is None or not incident.is_open:
         known = [i.id for i in open_ones]
         hint = Text(f"进行中：{'、'.join(known) or '无'}", f"open: {', '.join(known) or 'none'}")
         raise unknown(Text("进行中的故障", "open incident"), wanted or "-", known, hint)
     call.room = replace(call.room, incident=incident.id)
     await tx.rooms.save(call.room)
-    await tx.incidents.save(replace(incident, room=call.room.key))
+    incident = replace(incident, room=call.room.key)
+    await tx.incidents.save(incident)
     text = Text(f"这个房间现在是 {incident.id} 的战情室", f"this room is now the war room of {incident.id}")
     await call.record(tx, EntryKind.INCIDENT, text, room=call.room.key)
-    await call.reply(tx, *summary(call, incident), key=f"summary-{incident.id}-{call.room.key}")
+    await show_summary(call.parts, tx, incident)

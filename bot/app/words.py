@@ -6,6 +6,12 @@ from datetime import datetime
 
 from bot.domain.text import Text, same
 
+ELSEWHERE = Text(
+    "。经 WebSocket 连到另一个机器人副本的观测点，这个副本看不到：运行多个副本时请让观测点走 NATS（agents.nats_url）",
+    ". Agents that dialled another bot by WebSocket are not seen by this one: with several bots, "
+    "have them come by NATS (agents.nats_url)",
+)
+"""Where several bots may share a database and there is no NATS."""
 _VANTAGES = {
     "outside": Text("办公/外部", "outside"),
 }

@@ -13,6 +13,10 @@ from bot.domain.probe import Agent
 
 DNS_TIMEOUT_MS = 1500
 COREDNS_TRIES = 6
+INTERNAL_TRIES = 10
+"""Of a name the cluster DNS serves by itself: whether it fails as well tells the cluster DNS from its upstream."""
+LEAST_TRIES = 8
+"""Of one name, where several share a resolver's attention."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +69,7 @@ def _asks(playbook: Playbook, agent: Agent) -> Iterator[Ask]:
     yield from _controls(playbook, agent)
     if agent.cluster:
         for name in playbook.internal[:1]:
-            yield _dns(agent, "dns_internal", f"dns/{name}/host", name, "@host", tries=6, queries=0)
+            yield _dns(agent, "dns_internal", f"dns/{name}/host", name, "@host", tries=INTERNAL_TRIES, queries=0)
 
 
 def _dns(
@@ -106,7 +110,16 @@ def _same_resolver(agent: Agent) -> bool:
     return bool(host) and host == vpc
 
 
+def _tries(step: Step, playbook: Playbook) -> int:
+    """A limit shows as a share of all that a resolver is asked, whatever the names: of several each is asked less."""
+    names = {key for other in playbook.steps if other.kind == "dns" for key in other.options["of"]}
+    names = {key for key in names if not is_address(playbook.targets[key].host)}
+    wanted = int(step.options["tries"])
+    return max(min(wanted, LEAST_TRIES), math.ceil(wanted / max(1, len(names))))
+
+
 def _dns_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
+    wanted = _tries(step, playbook)
     for key in step.options["of"]:
         name = playbook.targets[key].host
         if is_address(name):
@@ -115,7 +128,7 @@ def _dns_step(step: Step, playbook: Playbook, agent: Agent) -> Iterator[Ask]:
             if via == "host" and _same_resolver(agent):
                 continue
             servers = _servers(playbook, agent, via)
-            tries = step.options["tries"] if via != "public" else min(10, step.options["tries"])
+            tries = wanted if via != "public" else min(10, wanted)
             for server in servers:
                 share = max(1, tries // len(servers))
                 queries = share if via != "public" and agent.vpc else 0

@@ -7,12 +7,13 @@ knows more than the rounds tell, so the beginning of trouble is an interval betw
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 from statistics import median, median_low
 from typing import TypeVar
 
+from bot.diagnosis.cells import Cell, together
 from bot.domain.patrol import Sample
 
 T = TypeVar("T")
@@ -73,6 +74,16 @@ class Onsets:
 
     cells: Mapping[Key, Onset] = field(default_factory=dict)
     overall: Onset | None = None
+
+
+def samples_of(parts: Sequence[Cell], at: datetime) -> tuple[Sample, ...]:
+    """What one round keeps: every cell of the matrix, and of several services each by itself."""
+    services = {c.service for c in parts if c.service}
+    kept = [replace(c, service="") for c in together(parts)] + (list(parts) if len(services) > 1 else [])
+    rows = {(c.agent, c.row): c for c in kept if c.tries}
+    return tuple(
+        Sample(at=at, agent=agent, layer=row, tries=c.tries, ok=c.ok, ms=c.ms) for (agent, row), c in rows.items()
+    )
 
 
 def baselines(samples: Sequence[Sample], *, until: datetime) -> dict[Key, Baseline]:

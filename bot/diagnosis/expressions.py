@@ -63,10 +63,15 @@ _STRING = re.compile(r"\"[^\"]*\"|'[^']*'")
 
 def check_names(source: str) -> None:
     """Raise ExpressionError for a dotted name that is no fact: a typo would otherwise stay unknown for ever."""
-    for path in _PATH.findall(_STRING.sub('""', source)):
+    for path in paths(source):
         problem = path_problem(path)
         if problem:
             raise ExpressionError(f"{path}: {problem}")
+
+
+def paths(source: str) -> list[str]:
+    """The dotted names an expression reads, in order."""
+    return [str(path) for path in _PATH.findall(_STRING.sub('""', source))]
 
 
 def path_problem(path: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from bot.diagnosis.cells import Key
 from bot.diagnosis.expressions import Bound, Expression
 from bot.diagnosis.facts import Scope, ScopeKind
 from bot.domain.text import Text
@@ -24,6 +25,12 @@ class Evidence:
     no: float
     text: Text
     otherwise: Text | None = None
+
+    def told(self, holds: bool | None) -> Text:
+        """The sentence for an outcome; what does not hold is never told as if it did."""
+        if holds is not False:
+            return self.text
+        return self.otherwise or Text(f"不成立：{self.text.zh}", f"not so: {self.text.en}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,6 +60,8 @@ class Hypothesis:
     owner: Text
     next: tuple[str, ...] = ()
     culprit: Culprit | None = None
+    each_service: bool = False
+    """Whether it may be the trouble of one service among several: then it is tried for each by itself as well."""
     remedy_unnamed: Text | None = None
 
 
@@ -74,20 +83,21 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ranked:
-    """A hypothesis at its best scope. `explained` are the red cells (agent, layer) it accounts for."""
+    """A hypothesis at its best scope. `explained` are the red cells it accounts for."""
 
     hypothesis: Hypothesis
     scope: Scope
     logit: float
     findings: tuple[Finding, ...]
-    explained: frozenset[tuple[str, str]]
+    explained: frozenset[Key]
     facts: Mapping[str, Any]
     share: float = 0.0
 
     @property
     def title(self) -> Text:
-        """The title with the scope's name in it."""
-        return self.hypothesis.title.fill(self.facts)
+        """The title with the scope's name in it, and the service's where it is one of several."""
+        of = self.scope.service
+        return self.hypothesis.title.fill(self.facts) + (Text(f"（{of}）", f" ({of})") if of else Text("", ""))
 
     @property
     def remedy(self) -> Text:
@@ -114,7 +124,7 @@ class Verdict:
     ranked: tuple[Ranked, ...]
     inconclusive_share: float = 0.0
     missing: tuple[str, ...] = ()
-    unexplained: frozenset[tuple[str, str]] = field(default_factory=frozenset)
+    unexplained: frozenset[Key] = field(default_factory=frozenset)
 
     @property
     def share(self) -> float:

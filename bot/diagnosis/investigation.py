@@ -12,6 +12,7 @@ from typing import Any
 from bot.diagnosis import plan
 from bot.diagnosis.asks import Ask
 from bot.diagnosis.facts import Picture
+from bot.diagnosis.gaps import Gap, gaps
 from bot.diagnosis.history import NOTHING, History
 from bot.diagnosis.hypothesis import Hypothesis, Ranked, Verdict
 from bot.diagnosis.rank import diagnose, picture
@@ -64,6 +65,9 @@ class Investigation:
         self._missing = dict.fromkeys(plan.absent(playbook, agents), "")
         self._missing |= dict.fromkeys(plan.unaskable(playbook, agents), "no vantage point may ask this kind of probe")
         self._waiting: tuple[Ask, ...] = ()
+        self._pinned: tuple[Ask, ...] = ()
+        self._crossed: set[tuple[str, str]] = set()
+        """(name, address) that were tried from elsewhere because they fail where they are told."""
         self._asked: dict[tuple[str, str], int] = {}
         self._observations: list[Observation] = []
         self._silent: dict[str, dict[str, str]] = {}
@@ -80,12 +84,14 @@ class Investigation:
 
     def recalled(self) -> dict[str, Any]:
         """What is known of the time before, as far as it is about what was asked."""
-        return self._history.to_json({(c.agent, c.layer) for c in self.picture().cells})
+        seen = self.picture()
+        keys = {(c.agent, c.layer) for c in seen.cells} | {(c.agent, c.row) for c in seen.parts}
+        return self._history.to_json(keys)
 
     def start(self) -> Sequence[ProbeRequest]:
         """The first round."""
         first = plan.sweep(self.playbook, self._ready, light=self._light, share=self._share)
-        self._waiting = first.pinned
+        self._waiting = self._pinned = first.pinned
         for ask in first.pinned:
             self._asked.setdefault((ask.agent.name, ask.probe), 1)
         now = self._count(first.now)
@@ -112,7 +118,12 @@ class Investigation:
     def more(self, *, elapsed_s: float) -> Sequence[ProbeRequest]:
         """What is worth asking now that this much is known: pinned probes, then what would decide the leaders."""
         ready, self._waiting = plan.pin(self._waiting, self._observations, elapsed_s=elapsed_s)
-        return [*self._count(ready), *self._count(self._follow_up(elapsed_s))]
+        return [*self._count(ready), *self._count(self._cross_check()), *self._count(self._follow_up(elapsed_s))]
+
+    def _cross_check(self) -> Sequence[ProbeRequest]:
+        found = plan.cross_check(self._pinned, self._observations, self._crossed) if not self._light else {}
+        self._crossed |= found.keys()
+        return [request for requests in found.values() for request in requests]
 
     def observations(self) -> Sequence[Observation]:
         """Everything seen, parts of one series merged, in a stable order."""
@@ -129,13 +140,17 @@ class Investigation:
         return self._judged
 
     def missing(self) -> tuple[str, ...]:
-        """Names of vantage points that tell nothing."""
+        """Names of what tells nothing: vantage points, and probe kinds nobody may ask; `gaps` tells them apart."""
         return tuple(self.why_missing())
 
     def why_missing(self) -> dict[str, str]:
         """{name: reason}, "" when it never was there."""
         silent = {name: next(reversed(reasons.values())) for name, reasons in self._silent.items() if reasons}
         return {**self._missing, **silent, **self._blind()}
+
+    def gaps(self) -> tuple[Gap, ...]:
+        """What is missing, with what kind of thing each is."""
+        return gaps(self.why_missing(), self.agents, plan.unaskable(self.playbook, self.agents))
 
     def _blind(self) -> dict[str, str]:
         """{name: reason} of agents that answered and could measure nothing: that is no evidence of health either."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from bot.diagnosis.cells import service_of
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.failure_words import failure_words
 from bot.domain.probe import UP_RATE, Observation
@@ -20,7 +21,7 @@ class Pinned:
     """Tries of one agent at one address of a service, with DNS out of the path."""
 
     agent: str
-    name: str
+    service: str
     address: str
     tries: int
     ok: int
@@ -39,7 +40,9 @@ def pinned(observations: Sequence[Observation]) -> tuple[Pinned, ...]:
         ok = round((seen.success_rate if seen.success_rate is not None else float(seen.ok)) * seen.tries)
         failure = seen.failure.value if isinstance(seen.failure, Failure) else ""
         found.append(
-            Pinned(agent=seen.agent, name=seen.target, address=address, tries=seen.tries, ok=ok, failure=failure)
+            Pinned(
+                agent=seen.agent, service=service_of(seen), address=address, tries=seen.tries, ok=ok, failure=failure
+            )
         )
     return tuple(found)
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bot.diagnosis.asks import Ask, asks_of, is_address
+from bot.diagnosis.cells import service_of, told_addresses
 from bot.diagnosis.later import later_asks
 from bot.diagnosis.pacing import BUDGET_QPS, paced, request
-from bot.domain.playbook import DATABASES, Playbook
+from bot.domain.playbook import SERVICE_KINDS, Playbook
 from bot.domain.probe import Agent, Observation, ProbeRequest
 
 LIGHT_QPS = 1.8
 LIGHT_SKIPS = frozenset({"dns_vpc_tcp", "dns_public"})
-SERVICE_KINDS = frozenset({"http", "api", "object_store", *DATABASES})
-"""Kinds by which a service itself is asked; the others look at the way to it."""
 AGREE = 2
 """An address is used for pinned probes at once when this many agents were told it..."""
 SETTLE_S = 0.8
 """... and otherwise after this many seconds, by majority."""
 MAX_PINS = 2
-"""Addresses of one name that pinned probes try."""
+"""Addresses of one name that pinned probes try, beside the one an agent is told itself."""
+CROSSES = 3
+"""Agents that try an address which fails where it is told."""
 LISTEN_S = 2.5
 """Until then a second address may be told somewhere."""
 
@@ -58,13 +59,17 @@ def pin(
 ) -> tuple[tuple[ProbeRequest, ...], tuple[Ask, ...]]:
     """Requests whose address has been learned by now, and what still waits.
 
-    A question whose first address is on its way waits on for a little, because elsewhere another one may be told.
+    A question whose first address is on its way waits on for a little, because elsewhere another one may be told. What
+    an agent itself is told is tried from there in any case: it is the way its services go.
     """
-    told = learned(observations)
+    told, own = learned(observations), told_addresses(observations)
     ready: list[ProbeRequest] = []
     left: list[Ask] = []
     for ask in waiting:
         known = (ask.pin,) if is_address(ask.pin) else _settled(told.get(ask.pin, {}), elapsed_s)
+        mine = own.get((ask.agent.name, ask.pin), set())
+        if known and mine and not mine & {*known, *ask.pinned}:
+            known = [*known, min(mine)]
         addresses = [a for a in known if a not in ask.pinned]
         for n, address in enumerate(addresses, start=len(ask.pinned)):
             params = {**ask.params, "address": address}
@@ -73,6 +78,37 @@ def pin(
         if not pinned or (len(pinned) < MAX_PINS and elapsed_s < LISTEN_S and not is_address(ask.pin)):
             left.append(replace(ask, pinned=pinned))
     return tuple(ready), tuple(left)
+
+
+def cross_check(
+    asks: Sequence[Ask], observations: Sequence[Observation], done: Collection[tuple[str, str]]
+) -> Mapping[tuple[str, str], Sequence[ProbeRequest]]:
+    """{(name, address): requests} for addresses that fail where they are told, and that nobody else has tried.
+
+    Is it the address, or the way to it? `done` are those that were asked before. One agent of each VPC is enough.
+    """
+    told = learned(observations)
+    tried: dict[tuple[str, str], set[str]] = {}
+    failed: dict[tuple[str, str], str] = {}
+    for seen in observations:
+        address = str(seen.detail.get("address") or "")
+        if seen.layer == "http" and address:
+            key = (service_of(seen), address)
+            tried.setdefault(key, set()).add(seen.agent)
+            if not seen.ok and seen.agent in told.get(key[0], {}).get(address, ()):
+                failed[key] = seen.agent
+    found: dict[tuple[str, str], Sequence[ProbeRequest]] = {}
+    for key in failed.keys() - {*done}:
+        name, address = key
+        own = told[name][address]
+        if not tried[key] - own:
+            mine = [a for a in asks if a.pin == name and a.layer == "http" and a.agent.name not in own]
+            others = {(a.agent.region, a.agent.vpc): a for a in reversed(mine)}
+            found[key] = [
+                request(replace(a, params={**a.params, "address": address}), f"cross/{address}")
+                for a in list(others.values())[:CROSSES]
+            ]
+    return found
 
 
 def learned(observations: Sequence[Observation]) -> dict[str, dict[str, set[str]]]:

@@ -15,6 +15,7 @@ from bot.diagnosis.places import Chosen
 from bot.domain.errors import UserError
 from bot.domain.failure import Failure
 from bot.domain.probe import Agent, Json, Observation
+from bot.domain.silence import silence
 from bot.domain.text import Text
 
 _STATES = {
@@ -116,7 +117,8 @@ class Probing:
 
 
 def _reason(said: str) -> Text:
-    return Text(f"没有应答（{said}）", f"no answer ({said})")
+    why = silence(said)
+    return Text(f"没有应答（{why.zh}）", f"no answer ({why.en})")
 
 
 def _nobody_can(not_asked: Mapping[str, Text]) -> UserError:

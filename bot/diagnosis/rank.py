@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Any
 
 from bot.diagnosis.baseline import overall
-from bot.diagnosis.cells import Cell, cells
+from bot.diagnosis.cells import Cell, Key, by_service
 from bot.diagnosis.expressions import Bound
 from bot.diagnosis.facts import Picture, Scope, facts, scopes
 from bot.diagnosis.history import NOTHING, History, near_onset, told
@@ -42,7 +42,7 @@ def picture(
     """Count the observations into what rules look at."""
     seen = Picture(
         agents=tuple(agents),
-        cells=cells(observations),
+        parts=by_service(observations),
         extras=tuple(o for o in observations if o.layer in OTHER),
         pinned=pinned(observations),
         missing=tuple(missing),
@@ -95,23 +95,39 @@ def _healthy(seen: Picture, ranked: tuple[Ranked, ...], other: float) -> Verdict
 
 
 def _rank(seen: Picture, hypotheses: Sequence[Hypothesis]) -> list[Ranked]:
-    reds = tuple(c for c in seen.cells if c.red)
+    reds = tuple(c for c in seen.parts if c.red)
     views: dict[Scope, _View] = {}
     best: list[Ranked] = []
     for hypothesis in hypotheses:
         tried = []
-        for scope in (s for kind in hypothesis.scopes for s in scopes(kind, seen.agents)):
+        for scope in _places(hypothesis, seen, reds):
             if scope not in views:
                 views[scope] = _View(seen, scope, reds)
             tried.append(_judge(hypothesis, scope, views[scope]))
         if tried:
-            # Of places that fit alike the smallest: it says most.
-            best.append(max(tried, key=lambda r: (r.logit, -len(r.scope.agents), r.scope.name)))
+            # Of places that fit alike the smallest, and of one service rather than all: it says most.
+            best.append(max(tried, key=_fit))
     return sorted(best, key=lambda r: (-r.logit, r.hypothesis.id))
 
 
-def _reds(seen: Picture) -> set[tuple[str, str]]:
-    return {(c.agent, c.layer) for c in seen.cells if c.red}
+def _fit(ranked: Ranked) -> tuple[float, bool, int, int, str]:
+    """How well a place fits; the kind that the hypothesis names first wins where a machine is all there is of a VPC."""
+    scope, kinds = ranked.scope, ranked.hypothesis.scopes
+    return ranked.logit, bool(scope.service), -len(scope.agents), -kinds.index(scope.kind), scope.name
+
+
+def _places(hypothesis: Hypothesis, seen: Picture, reds: Sequence[Cell]) -> Sequence[Scope]:
+    """Where a hypothesis is tried: at each place of its kinds, and there for each ailing service of several."""
+    places = [scope for kind in hypothesis.scopes for scope in scopes(kind, seen.agents)]
+    if not hypothesis.each_service or len(seen.services) < 2:
+        return places
+    slow = facts(seen, places[0])["all"]["slow_services"] if seen.baselines and places else ()
+    ailing = sorted({c.service for c in reds if c.service} | {*slow})
+    return [*places, *(replace(place, service=service) for place in places for service in ailing)]
+
+
+def _reds(seen: Picture) -> set[Key]:
+    return {c.key for c in seen.parts if c.red}
 
 
 class _View:
@@ -120,16 +136,17 @@ class _View:
     def __init__(self, seen: Picture, scope: Scope, reds: Sequence[Cell]) -> None:
         self.facts: Mapping[str, Any] = facts(seen, scope)
         self.bound = Bound(self.facts)
-        self.reds = {(c.agent, c.layer): Bound({"cell": _cell(c, scope)}) for c in reds}
+        self.reds = {c.key: Bound({"cell": _cell(c, scope)}) for c in reds}
+        self.other = {c.key for c in reds if scope.service and c.service not in ("", scope.service)}
 
 
 def _judge(hypothesis: Hypothesis, scope: Scope, view: _View) -> Ranked:
     findings = []
     for evidence in hypothesis.evidence:
         holds = evidence.when.holds(view.bound)
-        text = evidence.otherwise if holds is False and evidence.otherwise else evidence.text
-        findings.append(Finding(evidence=evidence, holds=holds, text=text.fill(view.facts)))
-    explained = frozenset(key for key, cell in view.reds.items() if hypothesis.explains.holds(cell))
+        findings.append(Finding(evidence=evidence, holds=holds, text=evidence.told(holds).fill(view.facts)))
+    mine = {key: cell for key, cell in view.reds.items() if key not in view.other}
+    explained = frozenset(key for key, cell in mine.items() if hypothesis.explains.holds(cell))
     logit = hypothesis.prior + sum(f.weight for f in findings)
     if hypothesis.id != HEALTHY:
         logit -= UNEXPLAINED_COST * (1 - len(explained) / len(view.reds) if view.reds else 1)
@@ -174,10 +191,10 @@ def _second(seen: Picture, leader: Ranked, hypotheses: Sequence[Hypothesis]) -> 
     left = _reds(seen) - leader.explained
     if not left:
         return None
-    rest = replace(seen, cells=tuple(c for c in seen.cells if (c.agent, c.layer) not in leader.explained))
-    others = [h for h in hypotheses if h.id != leader.hypothesis.id]
-    ranked, _ = _shares(_rank(rest, others))
-    if not ranked or ranked[0].hypothesis.id == HEALTHY or ranked[0].share < SECOND_SHARE:
+    # Red cells are left, so "all is well" is no answer to them.
+    others = [h for h in hypotheses if h.id not in (leader.hypothesis.id, HEALTHY)]
+    ranked, _ = _shares(_rank(seen.without(leader.explained), others))
+    if not ranked or ranked[0].share < SECOND_SHARE:
         return None
     return ranked[0] if len(ranked[0].explained & left) * 2 > len(left) else None
 

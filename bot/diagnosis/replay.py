@@ -13,9 +13,9 @@ from typing import Any
 
 from bot.diagnosis.history import NOTHING, History
 from bot.diagnosis.hypothesis import INCONCLUSIVE, Hypothesis, Verdict
-from bot.diagnosis.plan import SERVICE_KINDS
 from bot.diagnosis.rank import diagnose, picture
 from bot.diagnosis.worth import candidates
+from bot.domain.playbook import SERVICE_KINDS
 from bot.domain.probe import Agent, Observation
 
 CONFIDENT = 0.8

@@ -33,6 +33,10 @@ class StoreUnavailable(WarroomError):
     """The database cannot be reached or written just now; what was asked may be tried again."""
 
 
+class StoreBusy(StoreUnavailable):
+    """Two transactions waited for each other and this one gave way: nothing of it was written, and it may go again."""
+
+
 class FrameError(WarroomError):
     """A frame on the wire is malformed, forged, expired, replayed or of a version we do not speak."""
 

@@ -66,6 +66,23 @@ class Policy:
     """From the last step of one round to the first step of the next, and to the next level."""
     then: str = ""
     quiet: QuietHours | None = None
+    stops: bool = False
+    """Whether it really ends with its last round; else the last level starts again for LOUD severities."""
+
+
+class Phase(StrEnum):
+    """What the timer of an escalation is for."""
+
+    PAGING = "paging"
+    """Nobody has it: the next step."""
+    HELD = "held"
+    """Somebody has it: the moment at which it is taken from them when nobody has done anything for so long."""
+    OVER = "over"
+    """Nothing: the incident is over, or the policy was at its end."""
+
+
+LOUD = frozenset({"sev1", "sev2"})
+"""Severities whose last level starts again rather than end: such a page is never lost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,9 +98,14 @@ class Escalation:
     severity: str
     started_at: datetime
     due_at: datetime | None
+    first: str = ""
+    """The policy it began with, and begins with again after an un-acknowledge."""
+    phase: Phase = Phase.PAGING
     index: int = 0
     round: int = 1
     step: int = 0
+    again: int = 0
+    """How often the last level has started again."""
     epoch: int = 0
     called: Sequence[str] = field(default=())
     """People paged under this epoch, in order."""

@@ -10,6 +10,8 @@ from bot.domain.text import Text
 
 DATABASES = ("mysql", "redis", "postgres")
 """Schemes of targets that are databases, each with the kind of probe of that name."""
+SERVICE_KINDS = frozenset({"http", "api", "object_store", *DATABASES})
+"""Kinds of probe by which a service itself is asked; the others look at the way to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

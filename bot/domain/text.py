@@ -24,13 +24,14 @@ class Text:
         return self.zh if lang == "zh" else self.en
 
     def fill(self, facts: Mapping[str, Any]) -> Text:
-        """Fill `{dotted.path}` fields from nested mappings; a missing value becomes "?".
+        """Fill `{dotted.path}` fields from nested mappings.
 
+        Brackets in which a value is missing or empty are left out; outside brackets a missing value becomes "?".
         Formats: `{x:pct}` share 0..1 as a percentage, `{x:ms}` milliseconds, `{x:span}` milliseconds without their
         sign in the unit a reader would choose, `{x:n}` a number with separators, `{x:list}` a joined list. Only
         mappings are walked, never attributes of objects.
         """
-        return Text(zh=_FILL.vformat(self.zh, (), facts), en=_FILL.vformat(self.en, (), facts))
+        return Text(zh=_filled(self.zh, facts), en=_filled(self.en, facts))
 
     def __add__(self, other: Text) -> Text:
         return Text(zh=self.zh + other.zh, en=self.en + other.en)
@@ -88,6 +89,25 @@ class _Filler(string.Formatter):
 
 
 _FILL = _Filler()
+_BETWEEN = re.compile(r"(?<=[\u4e00-\u9fff]) (?=[\u4e00-\u9fff])")
+_BRACKETS = re.compile(r" ?\([^()]*\)|（[^（）]*）")
+
+
+def _filled(template: str, facts: Mapping[str, Any]) -> str:
+    if "{" not in template:
+        return template
+    return tight(_FILL.vformat(_BRACKETS.sub(lambda found: _known(found[0], facts), template), (), facts))
+
+
+def tight(text: str) -> str:
+    """Without the space that a template has around a name, where the name turned out to be Chinese."""
+    return _BETWEEN.sub("", text)
+
+
+def _known(aside: str, facts: Mapping[str, Any]) -> str:
+    """What stands in brackets, or nothing where there is nothing to say."""
+    values = (_FILL.get_field(path, (), facts)[0] for path in FIELD.findall(aside))
+    return "" if any(value is None or value in ("", [], ()) for value in values) else aside
 
 
 def span(ms: float) -> str:

@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from bot.adapters.config import Config, PagerConfig
+from bot.adapters.config import Config
 from bot.app.service import MAIN_ROOM
 from bot.bootstrap import Bot, build, listen
 from bot.domain.errors import ConfigError, WarroomError
 from bot.domain.page import Person
+from bot.domain.pager_kinds import PagerConfig
 from bot.domain.text import Lang, lang_of
 from bot.lab.loopback.control import LoopbackLab
 from bot.lab.loopback.faults import FAULTS

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from bot.domain.errors import SendFailed
-from bot.domain.page import Page
+from bot.domain.page import CallLimit, Page
 
 
 class FakePager:
-    """Implements `Pager` and honours keys: `calls` holds every request, `rung` each key once.
+    """Implements `Pager` and `HangsUp` and honours keys: `calls` holds every request, `rung` each key once.
 
-    `fail_next` refuses the coming calls one by one, `down` all of them; a cleared `gate` makes calls hang.
+    `fail_next` refuses the coming calls one by one, `down` all of them; a cleared `gate` makes calls hang;
+    `limited` is what it says of its limits, without keeping to them.
     """
 
     def __init__(self, name: str = "phone") -> None:
@@ -19,6 +21,8 @@ class FakePager:
         self.calls: list[Page] = []
         self.rung: dict[str, Page] = {}
         self.down: SendFailed | None = None
+        self.hung_up: list[str] = []
+        self.limited: Sequence[CallLimit] = ()
         self.gate = asyncio.Event()
         self.gate.set()
         self._next: list[SendFailed] = []
@@ -27,6 +31,11 @@ class FakePager:
     def name(self) -> str:
         """What the timeline calls it."""
         return self._name
+
+    @property
+    def limits(self) -> Sequence[CallLimit]:
+        """None, unless `limited` is set."""
+        return self.limited
 
     def fail_next(self, *errors: SendFailed) -> None:
         """Refuse the next calls with these errors, in order."""
@@ -42,3 +51,7 @@ class FakePager:
         if error is not None:
             raise error
         return f"{self._name}-{page.key}"
+
+    async def hang_up(self, ref: str) -> None:
+        """Record which call was ended."""
+        self.hung_up.append(ref)

@@ -88,6 +88,21 @@ def test_secrets_come_from_the_environment_or_a_file_and_are_never_shown(tmp_pat
     assert "whsec" not in repr(config)
 
 
+def test_the_databases_password_may_come_apart_from_its_url(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("canary:p@ss\n")
+    url, file = "postgresql://warroom@db/warroom", str(tmp_path / "password")
+    config = read(tmp_path, f'[database]\nurl = "{url}"\n', WARROOM_DATABASE_PASSWORD_FILE=file)
+    assert config.database_url == "postgresql://warroom:canary%3Ap%40ss@db/warroom"
+    assert "canary:p@ss" in config.secrets()
+    assert "canary" not in repr(config)
+
+
+@pytest.mark.parametrize("url", ["sqlite:///warroom.db", "postgresql://db/warroom", "postgresql://w:p@db/warroom"])
+def test_a_password_that_fits_no_url_is_a_mistake(tmp_path: Path, url: str) -> None:
+    with pytest.raises(ConfigError, match="WARROOM_DATABASE_PASSWORD"):
+        read(tmp_path, "", WARROOM_DATABASE_URL=url, WARROOM_DATABASE_PASSWORD="p")
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -103,8 +118,8 @@ def test_secrets_come_from_the_environment_or_a_file_and_are_never_shown(tmp_pat
         ('[server]\ntimezone = "../etc/passwd"\n', "server.timezone"),
         ('[server]\npublic_url = "warroom.example"\n', "server.public_url"),
         ('[[pagers]]\nkind = "webhook"\n', "name is missing"),
-        ('[[pagers]]\nname = "x"\nkind = "pigeon"\n', "kind 'pigeon' is not built yet"),
-        (PAGER, "WARROOM_PAGER_CALL_GW_SECRET is not set"),
+        ('[[pagers]]\nname = "x"\nkind = "pigeon"\n', "kind 'pigeon' is unknown; known: webhook, twilio"),
+        (PAGER, "kind webhook is half configured: WARROOM_PAGER_CALL_GW_SECRET not set"),
         (f"{PAGER}timeout = 3\n", "did you mean 'timeout_s'"),
         ('[[people]]\nphone = "+86"\n', "[[people]]: name is missing"),
         ('[[vendors]]\nname = "tencent"\n', "[[vendors]] tencent: room is missing"),
@@ -199,3 +214,53 @@ def test_the_rules_of_patrols_are_read_from_file_and_environment(tmp_path: Path)
 def test_a_mistake_in_the_rules_of_patrols_is_named(tmp_path: Path, text: str, says: str) -> None:
     with pytest.raises(ConfigError, match=re.escape(says)):
         read(tmp_path, text)
+
+
+TWILIO = '[[pagers]]\nname = "tw"\nkind = "twilio"\naccount_sid = "AC1"\nfrom = "+15005550006"\n'
+
+
+def test_each_kind_of_pager_has_keys_and_secrets_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("canary-old\n")
+    secrets = {
+        "WARROOM_PAGER_TW_AUTH_TOKEN": "canary-t",
+        "WARROOM_PAGER_TW_OLD_AUTH_TOKEN_FILE": str(tmp_path / "token"),
+    }
+    config = read(tmp_path, TWILIO, **secrets)
+    (pager,) = config.pagers
+    assert (pager.kind, dict(pager.options)) == ("twilio", {"account_sid": "AC1", "from": "+15005550006"})
+    assert dict(pager.secrets) == {"AUTH_TOKEN": "canary-t", "OLD_AUTH_TOKEN": "canary-old"}
+    assert set(config.secrets()) == {"canary-t", "canary-old"}
+    assert "canary" not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "environ", "says"),
+    [
+        (
+            '[[pagers]]\nname = "tw"\nkind = "twilio"\nfrom = "+1500"\n',
+            {},
+            "[[pagers]] tw: kind twilio is half configured: account_sid, WARROOM_PAGER_TW_AUTH_TOKEN not set",
+        ),
+        (
+            '[[pagers]]\nname = "a-b"\nkind = "tencent_vms"\napp_id = "1"\ntemplate = "2"\n',
+            {"WARROOM_PAGER_A_B_SECRET_ID": "x"},
+            "[[pagers]] a-b: kind tencent_vms is half configured: WARROOM_PAGER_A_B_SECRET_KEY not set",
+        ),
+        (f'{TWILIO}template = "x"\n', {}, "[[pagers]] tw: kind twilio has no key 'template'; it has account_sid, from"),
+        ('[[pagers]]\nname = "x"\nkind = "twillio"\n', {}, "kind 'twillio' is unknown; did you mean 'twilio'?"),
+        (f'{TWILIO}url = "api.twilio.com"\n', {"WARROOM_PAGER_TW_AUTH_TOKEN": "x"}, "url is 'api.twilio.com'"),
+        (TWILIO + TWILIO, {"WARROOM_PAGER_TW_AUTH_TOKEN": "x"}, "there are two of this name"),
+        (
+            TWILIO,
+            {"WARROOM_PAGER_TW_AUTH_TOKEN": "x", "WARROOM_PAGER_TW_AUTHTOKEN_OLD": "y"},
+            "unknown variable WARROOM_PAGER_TW_AUTHTOKEN_OLD; did you mean WARROOM_PAGER_TW_",
+        ),
+        (PAGER, {"WARROOM_PAGER_CALL_GW_SECRET": "whsec_!"}, 'must be "whsec_" followed by base64'),
+    ],
+)
+def test_a_half_configured_pager_names_what_is_missing(
+    tmp_path: Path, text: str, environ: dict[str, str], says: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text, **environ)
+    assert says in str(caught.value)

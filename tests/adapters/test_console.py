@@ -19,7 +19,7 @@ from bot.adapters.console.render import SYMBOLS, Renderer, cell_view, span
 from bot.adapters.console.sessions import CODE_LIFE_S, COOKIE, LIFE_S, TRIES, Sessions, clean_name
 from bot.adapters.console.words import COMMANDS, KINDS, WORDS
 from bot.domain.errors import SendFailed, UserError
-from bot.domain.incident import EntryKind, Room
+from bot.domain.incident import EntryKind, Impact, IncidentState, Room, StatusUpdate, VendorCase
 from bot.domain.message import Bullets, Code, Header, MatrixCell, Message, Paragraph
 from bot.domain.text import Text, same
 from tests.browser.console_night import (
@@ -551,3 +551,33 @@ async def test_the_lab_is_behind_the_same_session() -> None:
     async with signed_in() as (client, _):
         assert (await client.get("/lab/state")).status_code == 404
         assert "data-lab" not in (await client.get("/")).text
+
+
+async def test_the_incident_page_shows_who_does_what_and_who_is_hit() -> None:
+    async with signed_in() as (client, console):
+        console.night.incidents_ = [
+            replace(
+                console.night.incidents_[0],
+                state=IncidentState.MITIGATED,
+                roles={"commander": ("lin",), "responder": ("chen", "wang")},
+                environments=("prod",),
+                impact=Impact(text="no <login> codes", customers=("acme",), amount="3,000/h"),
+                vendors=(VendorCase(name="tencent", asked_at=ONSET, ticket="T-1"),),
+                update=StatusUpdate(text="switched over", by="lin", at=ONSET),
+                update_due_at=ONSET,
+            )
+        ]
+        page = (await client.get("/incidents/INC-42?lang=en")).text
+        for words in (
+            "mitigated",
+            "Commander",
+            "chen, wang",
+            "no &lt;login&gt; codes",
+            "acme",
+            "3,000/h",
+            "ticket T-1",
+            "switched over",
+            "Next update",
+        ):
+            assert words in page
+        assert "已缓解" in (await client.get("/incidents?lang=zh")).text

@@ -81,3 +81,8 @@ def test_an_own_target_is_asked_by_name_as_the_service_and_not_as_a_dependency()
     plan = sweep(shop, agents())
     assert {r.layer for r in plan.now if r.probe == "http/shop"} == {"service"}
     assert {a.target for a in plan.pinned if a.layer == "http"} == {"https://pay.example"}
+
+
+def test_half_a_character_is_refused_and_no_crash_later_on() -> None:
+    with pytest.raises(PlaybookError, match="x:1:1: holds half a character"):
+        read_playbook(HEAD.replace("title: x", 'title: "\\ud800"') + "probe:\n  - http: {to: api}\n", name="x")

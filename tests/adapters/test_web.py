@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from bot.adapters.config import Config, PagerConfig
+from bot.adapters.config import Config
 from bot.bootstrap import Bot
 from bot.domain.incident import EntryKind
 from bot.domain.page import Person
+from bot.domain.pager_kinds import PagerConfig
 from bot.domain.webhooks import headers
 from tests.adapters.bots import serving
 from tests.adapters.phone_server import PhoneServer, phone_server
@@ -99,7 +100,7 @@ async def test_looking_at_an_acknowledge_link_does_nothing_and_its_button_acknow
 async def test_the_provider_is_told_where_to_report_and_key_1_acknowledges(up: Up) -> None:
     await up.types("/page lin")
     asked = await up.paged()
-    assert asked["key"] == "INC-1:1:lin:1"
+    assert asked["key"] == "INC-1:0:lin:1"
     assert asked["callback_url"] == f"{up.bot.config.url}/hooks/phone/gw"
     assert "Press 1 to acknowledge" in asked["text"]
     assert await up.reports({"key": asked["key"], "status": "ringing"}) == 200
@@ -222,6 +223,7 @@ async def test_the_api_description_names_every_call_and_its_lock(up: Up) -> None
         "/api/v1/agents/invitations",
         "/api/v1/incidents",
         "/api/v1/incidents/{incident}/timeline",
+        "/api/v1/oncall",
     }
     for calls in described["paths"].values():
         for call in calls.values():

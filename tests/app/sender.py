@@ -7,7 +7,7 @@ import sys
 import time
 from datetime import UTC, datetime
 
-from bot.adapters.pager_webhook import WebhookPager
+from bot.adapters.pagers.webhook import WebhookPager
 from bot.adapters.store import SqlStore
 from bot.app.deliver import Deliverer
 

@@ -19,7 +19,7 @@ def card(lang: Lang, rule: nights.Rule, **more: Any) -> str:
 
 def test_the_first_line_is_the_answer_and_the_second_its_circumstances() -> None:
     first, second, *_ = card("en", nights.vpc_dns_rate_limited, top=nights.CRAWLER).splitlines()
-    assert first.startswith("🔴 most likely: DNS of blue is rate-limited by the provider (")
+    assert first.startswith("🔴 most likely: DNS of VPC blue is rate-limited by the provider (")
     assert "/diag sms · INC-42 · " in second
     assert second.endswith("took 8.4 s")
 

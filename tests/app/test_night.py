@@ -20,7 +20,7 @@ async def test_diag_answers_with_cause_evidence_culprit_and_what_to_do(tmp_path:
         night.rule = nights.vpc_dns_rate_limited
         assert await night.types("/diag sms") is None
         shown = night.shows()
-        assert "most likely: DNS of blue is rate-limited by the provider" in shown
+        assert "most likely: DNS of VPC blue is rate-limited by the provider" in shown
         assert "10.3.7.21" in shown
         assert "Do now: stop or move the top client 10.3.7.21" in shown
         assert "Missing: nothing" in shown
@@ -34,7 +34,7 @@ async def test_the_same_answer_in_chinese(tmp_path: Path) -> None:
         night.rule = nights.vpc_dns_rate_limited
         await night.types("／diag　sms")
         shown = night.shows(lang="zh")
-        assert "最可能：blue 的 DNS 被云厂商限频" in shown
+        assert "最可能：VPC blue 的 DNS 被云厂商限频" in shown
         assert "现在做" in shown
 
 
@@ -53,7 +53,7 @@ async def test_the_same_answer_in_chinese(tmp_path: Path) -> None:
         ("/page bob", "unknown_person", "there are: lin, chen"),
         ("/ack", "no_incident", "nothing to acknowledge"),
         ("/incident status", "no_incident", "/incident declare TITLE"),
-        ("/incident frobnicate", "unknown_action", "declare, status, resolve"),
+        ("/incident frobnicate", "unknown_action", "declare, status, sev, role, impact, merge, mitigate, resolve"),
         ("/warroom bind INC-9", "unknown_open_incident", "open: none"),
         ("/timeline INC-9", "unknown_incident", "INC-9"),
         ("/vendor acme", "unknown_vendor", "tencent"),
@@ -83,9 +83,9 @@ async def test_runs_before_the_incident_belong_to_it(tmp_path: Path) -> None:
     async with a_night(tmp_path) as night:
         night.rule = nights.permission_revoked
         await night.types("/diag sms")
-        await night.types("/incident declare")
+        await night.types("/incident declare sev3")
         entries = await night.timeline("INC-1")
-        assert [e.kind for e in entries] == [
+        assert [e.kind for e in entries if e.kind not in (EntryKind.ESCALATION, EntryKind.PAGE)] == [
             EntryKind.COMMAND,
             EntryKind.PROBES,
             EntryKind.VERDICT,
@@ -101,8 +101,8 @@ async def test_page_rings_once_and_key_1_acknowledges_and_stops_the_rest(tmp_pat
         await night.types("/diag sms")
         await night.types("/page chen")
         (call,) = await night.rings()
-        assert (call.key, call.person.name, call.incident) == ("INC-1:1:chen:1", "chen", "INC-1")
-        assert "call to chen: calling" in night.shows()
+        assert (call.key, call.person.name, call.incident) == ("INC-1:0:chen:1", "chen", "INC-1")
+        await night.until("call to chen: dialled")
         assert await night.phone(call.key, CallStatus.RINGING)
         assert "call to chen: the phone is ringing" in night.shows()
         assert await night.phone(call.key, CallStatus.ANSWERED, "1")
@@ -136,7 +136,7 @@ async def test_the_war_room_gets_the_verdict_and_resolving_frees_both_rooms(tmp_
         assert title.startswith("INC-1 ")
         await night.settle()
         there = night.shows(room)
-        assert "a security group or firewall of blue blocks the target" in there
+        assert "a security group or firewall of VPC blue blocks the target" in there
         assert "nobody has acknowledged yet" in there
         await night.types("/ack", user="chen", room=room)
         assert "chen has INC-1" in night.shows()
@@ -153,7 +153,7 @@ async def test_the_vendor_gets_what_its_engineers_will_ask_for(tmp_path: Path) -
         await night.types("/diag sms")
         await night.types("/vendor tencent")
         pack = night.shows("console:vendor-tencent")
-        assert "please help: most likely: DNS of blue is rate-limited" in pack
+        assert "please help: most likely: DNS of VPC blue is rate-limited" in pack
         assert "east/vm" in pack
         assert "dns_timeout" in pack
 
@@ -220,6 +220,17 @@ async def test_without_agents_diag_says_how_to_start_one(tmp_path: Path) -> None
         error = await night.types("/diag sms")
         assert error is not None
         assert error.code == "no_agents"
+
+
+async def test_where_agents_may_have_dialled_another_bot_that_is_said(tmp_path: Path) -> None:
+    async with a_night(tmp_path, who=nights.lost("east-pod", "east-vm", "east-vm2", "west-vm", "office")) as night:
+        night.parts.agents_meet_one_bot = True
+        error = await night.types("/diag sms")
+        assert error is not None
+        assert "have them come by NATS (agents.nats_url)" in error.text.en
+        await night.types("/agents")
+        assert "have them come by NATS (agents.nats_url)" in night.shows(lang="en")
+        assert "请让观测点走 NATS" in night.shows(lang="zh")
 
 
 async def test_a_run_that_a_restart_cut_off_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -152,7 +152,7 @@ async def test_three_of_five_rounds_open_one_incident_with_a_full_diag(tmp_path:
         assert (opened.id, opened.opened_by, opened.title) == ("INC-1", "patrol", "SMS cannot be sent")
         shown = beat.night.shows()
         assert "in at least 3 of the last 5 rounds, at least 2 vantage points saw it fail; opened INC-1" in shown
-        assert "most likely: DNS of blue is rate-limited" in shown
+        assert "most likely: DNS of VPC blue is rate-limited" in shown
         assert EntryKind.VERDICT in [e.kind for e in await beat.night.timeline("INC-1")]
         await beat.rounds(5, nights.vpc_dns_rate_limited)
         assert len(await beat.incidents()) == 1
@@ -189,7 +189,7 @@ async def test_a_room_that_is_busy_with_another_incident_keeps_it(tmp_path: Path
         await beat.rounds(3, nights.permission_revoked)
         await beat.night.settle()
         newest, _ = await beat.incidents()
-        assert newest.room == "console:patrol-sms"
+        assert newest.origin_room == "console:patrol-sms"
         assert "opened INC-2" in beat.night.shows()
         assert "permission was revoked" in beat.night.shows("console:patrol-sms")
         assert await beat.night.types("/incident status") is None

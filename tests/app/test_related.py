@@ -27,7 +27,7 @@ async def test_both_products_of_a_vendor_fail_from_the_same_place(tmp_path: Path
         assert await night.types("/diag vendor:tencent") is None
         shown = night.shows()
         assert "2 of 2 tencent products fail from the same place (blue)" in shown
-        assert shown.count("most likely: DNS of blue is rate-limited by the provider") >= 2
+        assert shown.count("most likely: DNS of VPC blue is rate-limited by the provider") >= 2
         assert "Do now: stop or move" in shown
         assert "tencent 的 2 个产品里 2 个异常，都在同一处（blue）" in night.shows(lang="zh")
         found = await document(night)

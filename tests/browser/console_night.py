@@ -268,7 +268,7 @@ INCIDENT = Incident(
     id="INC-42",
     title="短信验证码发不出去",
     severity="sev1",
-    state=IncidentState.OPEN,
+    state=IncidentState.INVESTIGATING,
     room=ROOM,
     origin_room=ROOM,
     opened_at=ONSET + timedelta(seconds=41),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from bot.diagnosis.cells import Cell, cells
+from bot.diagnosis.cells import Cell, by_service, cells
 from bot.diagnosis.investigation import merge
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Observation
@@ -37,6 +38,15 @@ def test_two_of_twenty_is_lossy_and_neither_up_nor_down() -> None:
     assert cell.state == "lossy"
     low, high = cell.interval
     assert 0.02 < low < 0.1 < high < 0.31
+
+
+def test_one_stray_datagram_of_ten_is_no_trouble_and_two_are() -> None:
+    def dns(ok: int, failure: str = "dns_timeout", tries: int = 10) -> str:
+        lost = {"tries": tries, "ok": ok, "failures": {failure: tries - ok}}
+        return one(seen("dns_public", ok=False, success_rate=ok / tries, detail=lost))["dns_public"].state
+
+    assert [dns(9), dns(8), dns(5, tries=6)] == ["up", "lossy", "lossy"]
+    assert dns(9, "dns_servfail") == "lossy", "an answer that says no is no accident of the network"
 
 
 def test_parts_of_one_series_are_pooled() -> None:
@@ -90,3 +100,49 @@ def test_the_order_of_observations_does_not_matter() -> None:
 
 def test_layers_outside_the_matrix_are_no_cells() -> None:
     assert not cells([seen("learn"), seen("dns_top", kind="dns_top")])
+
+
+# --- one service among several ------------------------------------------------------------------------------------
+
+
+def asked(url: str, ok: int, *, address: str = "", layer: str = "by_name", **detail: Any) -> Observation:
+    given = {"tries": 4, "ok": ok, "failures": {"http_status": 4 - ok} if ok < 4 else {}, **detail}
+    if address:
+        given["address"] = address
+    bad = {"failure": Failure.HTTP_STATUS} if ok < 4 else {}
+    found = seen(layer, kind="http", ok=ok == 4, success_rate=ok / 4, detail=given, **bad)
+    return replace(found, target=url, probe=f"http/{url}")
+
+
+def test_a_service_that_works_hides_none_that_does_not() -> None:
+    both = (asked("https://pay.example", 0), asked("https://sms.example", 4))
+    assert [(c.service, c.state) for c in by_service(both)] == [("pay.example", "down"), ("sms.example", "up")]
+    assert [(c.service, c.state) for c in cells(both)] == [("", "lossy")]
+
+
+def test_a_vantage_points_row_shows_the_address_it_is_told_itself() -> None:
+    told = replace(seen("dns_vpc", detail={"tries": 1, "ok": 1, "answers": ["203.0.113.7"]}), target="pay.example")
+    mine = asked("https://pay.example", 4, address="203.0.113.7", layer="http")
+    others = asked("https://pay.example", 0, address="203.0.113.9", layer="http")
+    assert one(told, mine, others)["http"].state == "up"
+    assert one(told, others)["http"].state == "down", "where its own was not tried, what was tried counts"
+    assert one(mine, others)["http"].tries == 8, "where it is told nothing, all count"
+
+
+def test_a_try_that_took_a_retransmission_longer_has_lost_something() -> None:
+    took = [3.1, 4.0, 210.0, 1009.0]
+    cell = one(asked("https://pay.example", 4, each=[{"ms": ms, "failure": None} for ms in took]))["by_name"]
+    assert (cell.state, cell.stalls, cell.lost) == ("up", 2, 2)
+
+
+def test_a_probe_whose_own_clock_was_late_blames_no_network() -> None:
+    late = replace(asked("https://pay.example", 4, each=[{"ms": 3.0}, {"ms": 230.0}]), lag_ms=120.0)
+    assert one(late)["by_name"].lost == 0
+
+
+def test_a_databases_probe_tells_of_connecting_as_well() -> None:
+    failures = {"dns_timeout": 1, "tcp_refused": 2, "db_too_many_connections": 1}
+    probe = seen("db", kind="redis", ok=False, success_rate=0.2, detail={"tries": 5, "ok": 1, "failures": failures})
+    found = one(replace(probe, failure=Failure.TCP_REFUSED))
+    assert (found["db"].ok, found["db"].tries) == (1, 5)
+    assert (found["tcp"].ok, found["tcp"].tries) == (2, 4)

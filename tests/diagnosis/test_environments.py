@@ -39,7 +39,7 @@ def seen(agents: tuple[Agent, ...], red: dict[str, str], layer: str = "dns_vpc")
         )
         for a in agents
     ]
-    return Picture(agents=agents, cells=tuple(cells))
+    return Picture(agents=agents, parts=tuple(cells))
 
 
 @pytest.mark.parametrize(

@@ -123,7 +123,7 @@ def own_is_broken(request: ProbeRequest, _agent: Agent) -> tuple[int, Failure] |
 def test_our_own_endpoint_red_with_every_dependency_green_is_our_own_fault() -> None:
     run = investigate(own_is_broken, playbook=OWN)
     assert run.verdict().ids == ("own_service_fault",)
-    assert run.verdict().leaders()[0].explained == {(a.name, "service") for a in nights.agents()}
+    assert run.verdict().leaders()[0].explained == {(a.name, "service", "") for a in nights.agents()}
 
 
 def test_a_deploy_just_before_speaks_for_our_own_fault_and_its_absence_against() -> None:

@@ -70,7 +70,7 @@ def by_region(request: ProbeRequest, agent: Agent) -> str:
 def regional_outage(request: ProbeRequest, agent: Agent) -> Outcome | None:
     if request.kind == "dns":
         return well(request, answers=[by_region(request, agent)])
-    dead = request.params.get("address") == HERE
+    dead = request.params.get("address") == HERE and request.layer != "control"
     unnamed = "address" not in request.params and request.layer in ("api", "by_name", "store")
     if dead or (unnamed and by_region(request, agent) == HERE):
         return bad(request, Failure.TCP_TIMEOUT)
@@ -213,3 +213,93 @@ def test_a_refusal_seen_from_one_place_is_not_called_loss() -> None:
     (loss,) = [r for r in ranked if r.hypothesis.id == "region_egress_loss"]
     assert "connections_fail" not in {finding.evidence.id for finding in loss.findings if finding.holds}
     assert loss.share < 0.3
+
+
+# --- one of several, some of the time, some of the packets ---------------------------------------------------------
+
+TWO = read_playbook("""
+playbook: shop
+title: {zh: 商城, en: shop}
+targets: {pay: "https://pay.example.com", mail: "https://mail.example.com"}
+controls: ["https://www.control.example"]
+probe:
+  - dns: {of: pay}
+  - dns: {of: mail}
+  - http: {to: pay, also: pinned}
+  - http: {to: mail, also: pinned}
+""")
+
+
+def of_pay(request: ProbeRequest) -> bool:
+    return "pay.example.com" in request.target and request.kind == "http"
+
+
+def test_an_outage_of_one_service_of_two_is_named_with_the_service() -> None:
+    run = play(lambda r, _: bad(r, Failure.HTTP_STATUS) if of_pay(r) else None, playbook=TWO)
+    leader = run.verdict().ranked[0]
+    assert named(run) == ("vendor_outage_global",), shares(run.verdict())
+    assert leader.share > 0.9
+    assert leader.scope.service == "pay.example.com"
+    assert leader.title.en.endswith("(pay.example.com)")
+    assert not run.verdict().unexplained
+
+
+def test_whoever_is_lucky_does_not_clear_a_service_that_fails_half_of_the_time() -> None:
+    def half(request: ProbeRequest, agent: Agent) -> Outcome | None:
+        if not of_pay(request):
+            return None
+        return None if agent.name == "west-vm" else bad(request, Failure.HTTP_STATUS, share=0.5)
+
+    run = play(half, playbook=TWO)
+    assert named(run) == ("vendor_outage_global",), shares(run.verdict())
+
+
+def test_one_region_that_always_fails_is_no_bad_luck() -> None:
+    east = lambda r, a: bad(r, Failure.HTTP_STATUS) if of_pay(r) and a.region == "east" else None  # noqa: E731
+    assert "vendor_outage_global" not in named(play(east, playbook=TWO))
+
+
+OWN_ADDRESS = {"east": HERE, "west": THERE, "office": "203.0.113.11"}
+
+
+def one_door_shut(request: ProbeRequest, agent: Agent) -> Outcome | None:
+    """Every region is told an address of its own; that of the west refuses."""
+    if request.layer in ("control", "control_dns"):
+        return None
+    mine = OWN_ADDRESS[agent.region]
+    if request.kind == "dns":
+        return well(request, answers=[mine])
+    if request.layer == "neighbour" or request.params.get("address", mine) != THERE:
+        return None
+    return bad(request, Failure.TCP_REFUSED)
+
+
+def test_a_door_that_is_shut_where_each_region_has_its_own_is_the_vendors() -> None:
+    run = play(one_door_shut)
+    assert named(run) == ("vendor_outage_regional",), shares(run.verdict())
+    assert run.verdict().ranked[0].scope.name == "west"
+
+
+def test_everybody_is_tried_at_the_address_it_is_told() -> None:
+    run = play(one_door_shut)
+    for agent in run.agents:
+        tried = {o.detail["address"] for o in run.observations() if o.layer == "http" and o.agent == agent.name}
+        assert OWN_ADDRESS[agent.region] in tried
+
+
+def a_sixth_is_lost(request: ProbeRequest, agent: Agent) -> Outcome | None:
+    """TCP gets everything through, some of it late; datagrams to the public resolver are gone."""
+    if agent.region != "east":
+        return None
+    if request.layer == "dns_public":
+        return bad(request, Failure.DNS_TIMEOUT, share=0.8)
+    if request.kind in ("http", "api"):
+        tries = int(request.params.get("tries", 1))
+        return well(request, each=[{"ms": 4.0 if n % 2 else 1012.0, "failure": None} for n in range(tries)])
+    return None
+
+
+def test_loss_that_tcp_repairs_is_seen() -> None:
+    run = play(a_sixth_is_lost)
+    assert named(run) == ("region_egress_loss",), shares(run.verdict())
+    assert run.verdict().ranked[0].scope.name == "east"

@@ -118,8 +118,8 @@ def test_two_faults_are_both_named_and_each_explains_its_own_cells() -> None:
     verdict = investigate(nights.two_faults, top=CRAWLER).verdict()
     assert set(verdict.ids) == {"vpc_dns_rate_limited", "permission_revoked"}
     by_id = {r.hypothesis.id: r for r in verdict.leaders()}
-    assert {layer for _, layer in by_id["permission_revoked"].explained} == {"api_signed"}
-    assert "api_signed" not in {layer for _, layer in by_id["vpc_dns_rate_limited"].explained}
+    assert {layer for _, layer, _ in by_id["permission_revoked"].explained} == {"api_signed"}
+    assert "api_signed" not in {layer for _, layer, _ in by_id["vpc_dns_rate_limited"].explained}
     assert all(0.4 < r.share < 0.6 for r in verdict.leaders())
     assert not verdict.unexplained
 

@@ -7,7 +7,9 @@ from dataclasses import replace
 
 import pytest
 
+from bot.adapters.playbooks import read_playbook
 from bot.diagnosis import plan
+from bot.diagnosis.asks import asks_of
 from bot.diagnosis.investigation import Investigation
 from bot.domain.probe import Agent, ProbeRequest
 from tests.diagnosis.nights import HYPOTHESES, PLAYBOOKS, agents, healthy, investigate, see
@@ -175,3 +177,17 @@ def test_a_service_that_nobody_may_ask_is_missing_and_not_healthy() -> None:
     assert {"http", "api"} <= set(run.missing())
     some = [replace(a, kinds=("dns", "http", "api")) for a in agents()]
     assert not plan.unaskable(PLAYBOOKS["sms"], some)
+
+
+def test_of_several_names_each_is_asked_less_often_and_the_resolver_still_twenty_times() -> None:
+    playbook = read_playbook("""
+playbook: shop
+title: {zh: 商城, en: shop}
+targets: {pay: "https://pay.example.com", mail: "https://mail.example.com", map: "https://map.example.com"}
+probe:
+  - dns: {of: pay}
+  - dns: {of: [mail, map]}
+""")
+    agent = next(a for a in agents() if a.vpc)
+    asked = [a for a in asks_of(playbook, [agent]) if a.layer == "dns_vpc"]
+    assert [a.params["tries"] for a in asked] == [8, 8, 8]

@@ -57,3 +57,19 @@ def test_texts_are_joined_with_each_languages_own_sign() -> None:
 def test_a_language_is_known_by_its_beginning(word: str, lang: str) -> None:
     assert lang_of(word) == lang
     assert lang_of("fr", "en") == "en"
+
+
+def test_brackets_in_which_something_is_unknown_are_left_out() -> None:
+    text = Text("大包消失（只通到 {a.size} 字节）", "large ones vanish (up to {a.size} bytes arrive)")
+    assert text.fill({"a": {"size": 1300}}) == Text(
+        "大包消失（只通到 1300 字节）", "large ones vanish (up to 1300 bytes arrive)"
+    )
+    assert text.fill({"a": {}}) == Text("大包消失", "large ones vanish")
+    codes = Text("被拒（{codes:list}）", "denied ({codes:list})")
+    assert codes.fill({"codes": []}) == Text("被拒", "denied")
+
+
+def test_a_chinese_name_stands_without_the_spaces_around_a_latin_one() -> None:
+    text = Text("从 {name} 看正常", "fine from {name}")
+    assert text.fill({"name": "上海"}).zh == "从上海看正常"
+    assert text.fill({"name": "east"}).zh == "从 east 看正常"

@@ -22,7 +22,7 @@ def incident(**changes: Any) -> Incident:
         "id": "",
         "title": "短信发不出去",
         "severity": "sev1",
-        "state": IncidentState.OPEN,
+        "state": IncidentState.DECLARED,
         "room": "console:war-1",
         "origin_room": "console:ops",
         "opened_at": ONSET,

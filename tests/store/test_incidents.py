@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from bot.app.ports import Store
-from bot.domain.incident import IncidentState, Room
+from bot.domain.incident import Impact, IncidentState, Room, StatusUpdate, VendorCase
 from tests.store.samples import after, incident, run
 
 
@@ -44,6 +44,36 @@ async def test_an_incident_is_written_back_whole(store: Store) -> None:
         assert await tx.incidents.get("INC-404") is None
         with pytest.raises(LookupError, match="INC-404"):
             await tx.incidents.save(incident(id="INC-404"))
+
+
+async def test_roles_impact_vendors_and_the_latest_update_are_kept(store: Store) -> None:
+    full = incident(
+        roles={"commander": ("lin",), "responder": ("chen", "王")},
+        environments=("prod", "test"),
+        impact=Impact(text="验证码收不到", customers=("acme", "globex"), amount="3,000/h"),
+        update=StatusUpdate(text="已切换通道", by="lin", at=after(20)),
+        vendors=(VendorCase(name="tencent", asked_at=after(5), ticket="T-1", replied_at=after(9)),),
+        merged_into="INC-9",
+        playbook="sms",
+        update_due_at=after(30),
+        commander_due_at=after(10),
+        snoozed=after(25),
+    )
+    async with store.begin() as tx:
+        opened = await tx.incidents.open(full)
+    async with store.begin() as tx:
+        assert await tx.incidents.look(opened.id) == dataclasses.replace(full, id="INC-1")
+
+
+async def test_closed_incidents_are_not_open_and_mitigated_ones_are(store: Store) -> None:
+    async with store.begin() as tx:
+        for state in IncidentState:
+            await tx.incidents.open(incident(state=state))
+        assert [i.state.value for i in await tx.incidents.list(only_open=True)] == [
+            "mitigated",
+            "investigating",
+            "declared",
+        ]
 
 
 async def test_two_acknowledgements_at_once_see_each_other(store: Store) -> None:

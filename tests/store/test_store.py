@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -18,6 +19,7 @@ from bot.adapters.store.engine import async_url
 from bot.adapters.store.tables import metadata
 from bot.app.ports import Store
 from bot.domain.errors import ConfigError, StoreUnavailable
+from bot.domain.incident import Impact
 from tests.store.samples import incident, note
 
 CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -54,6 +56,27 @@ async def test_a_newer_database_is_named_as_such(store: SqlStore) -> None:
     async with store._engine.begin() as connection:
         await connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert "does not know" in str(await store.check())
+
+
+async def test_incidents_of_before_the_lifecycle_are_declared(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqlStore(store_url)
+    to_head = command.upgrade
+    monkeypatch.setattr(command, "upgrade", lambda config, _head: to_head(config, "0006"))
+    await store.upgrade()
+    row = "INSERT INTO incidents (id, title, severity, state, room, origin_room, opened_at, opened_by, epoch) VALUES "
+    async with store._engine.begin() as connection:
+        for name, state in (("INC-1", "open"), ("INC-2", "resolved")):
+            values = (
+                f"('{name}', 'SMS', 'sev1', '{state}', 'console:ops', 'console:ops', '2026-01-15 15:00:00', 'lin', 0)"
+            )
+            await connection.execute(text(row + values))
+    monkeypatch.undo()
+    await store.upgrade()
+    async with store.begin() as tx:
+        found = await tx.incidents.list()
+    assert {i.id: i.state.value for i in found} == {"INC-1": "declared", "INC-2": "resolved"}
+    assert (found[0].roles, found[0].impact, found[0].vendors) == ({}, Impact(), ())
+    await store.close()
 
 
 async def test_an_error_inside_a_transaction_undoes_all_of_it(store: Store) -> None:
@@ -105,6 +128,16 @@ async def test_settings_are_replaced(store: Store) -> None:
         await tx.settings.put("hub_key", "two")
     async with store.begin() as tx:
         assert await tx.settings.get("hub_key") == "two"
+
+
+async def test_of_bots_that_start_together_all_keep_the_first_ones_setting(store: Store) -> None:
+    async def start(value: str) -> str:
+        async with store.begin() as tx:
+            return await tx.settings.keep("hub_key", value)
+
+    kept = await asyncio.gather(*(start(str(n)) for n in range(8)))
+    async with store.begin() as tx:
+        assert set(kept) == {await tx.settings.get("hub_key")}
 
 
 async def test_an_inbound_message_is_first_exactly_once_even_when_it_arrives_eight_times_at_once(store: Store) -> None:

@@ -70,10 +70,18 @@ class ConsolePlatform:
         """Show the message in every open browser; its key is its reference. Raises SendFailed after `close`."""
         if self._closed:
             raise SendFailed("the web console is shutting down")
-        for subscription in self._of(room.key):
+        self.show(message, room.key)
+        return message.key
+
+    def show(self, message: Message, room: str) -> None:
+        """Show the message in every open browser."""
+        for subscription in self._of(room):
             if not subscription.offer(message):
                 self._drop(subscription)
-        return message.key
+
+    def open_rooms(self) -> set[str]:
+        """The rooms that some browser has open."""
+        return {subscription.room for subscription in self._subscriptions}
 
     async def create_room(self, title: str, members: Sequence[str]) -> str:
         """A key for a new room, "console:" and the ASCII words of the title; the application saves the room."""

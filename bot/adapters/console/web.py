@@ -19,7 +19,7 @@ from bot.adapters.console.render import Renderer, script_words
 from bot.adapters.console.sessions import COOKIE, Sessions
 from bot.adapters.console.words import WORDS
 from bot.domain.command import MAX_LENGTH
-from bot.domain.incident import Incident, IncidentState, Room
+from bot.domain.incident import Incident, Room
 from bot.domain.text import LANGS, Lang, Text, lang_of
 
 LANG_COOKIE = "warroom_lang"
@@ -192,7 +192,7 @@ class Web:
         return response
 
     async def _rail_values(self, request: Request) -> dict[str, Any]:
-        opened = [i for i in await self._backend.incidents() if i.state is IncidentState.OPEN]
+        opened = [i for i in await self._backend.incidents() if i.is_open]
         rooms = await self._backend.rooms()
         return {"rooms": rooms, "open_incidents": opened, "here": request.query_params.get("room") or ""}
 

@@ -6,9 +6,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bot.adapters.playbooks.words import Listed, Strict, TextModel
 from bot.diagnosis.expressions import Expression
 from bot.diagnosis.hypothesis import Culprit, Evidence, Hypothesis
+from bot.yamlfile.words import Listed, Strict, TextModel
 
 
 class EvidenceModel(Strict):
@@ -36,6 +36,9 @@ class HypothesisModel(Strict):
     next: list[str] = []
     culprit: dict[str, str] | None = None
     remedy: TextModel
+    each_service: bool = Field(
+        default=False, description="it may be the trouble of one service among several; tried for each as well"
+    )
     remedy_unnamed: TextModel | None = Field(default=None, description="the remedy while the culprit is unknown")
     owner: TextModel
 
@@ -64,6 +67,7 @@ class HypothesisModel(Strict):
             next=tuple(self.next),
             culprit=culprit or None,
             remedy=self.remedy.text(),
+            each_service=self.each_service,
             remedy_unnamed=self.remedy_unnamed.text() if self.remedy_unnamed else None,
             owner=self.owner.text(),
         )

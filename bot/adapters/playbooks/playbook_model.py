@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, model_validator
 
 from bot.adapters.playbooks.steps import ProbeLine, at_once, later
 from bot.adapters.playbooks.targets import check_fits, read_site, read_target
-from bot.adapters.playbooks.words import Bilingual, Names, Strict
 from bot.domain.playbook import ErrorMeaning, Expected, Playbook
+from bot.yamlfile.words import Bilingual, Names, Strict
 
 
 class ExpectModel(Strict):

@@ -7,9 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from bot.adapters.playbooks.words import Listed, Names, Seconds, Strict, Written, YesNo, in_seconds
 from bot.diagnosis.worth import KINDS
 from bot.domain.playbook import Step
+from bot.yamlfile.words import Listed, Names, Seconds, Strict, Written, YesNo, in_seconds
 
 LATER = tuple(KINDS)
 """Kinds that are asked only when a leading hypothesis wants them."""

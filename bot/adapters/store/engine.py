@@ -12,7 +12,7 @@ from sqlalchemy import event, exc
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bot.domain.errors import ConfigError, StoreUnavailable
+from bot.domain.errors import ConfigError, StoreBusy, StoreUnavailable
 
 BUSY_TIMEOUT_MS = 5000
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg"}
@@ -110,7 +110,7 @@ def in_our_words() -> Iterator[None]:
         reason = unavailable(error)
         if reason is None:
             raise
-        raise StoreUnavailable(reason) from error
+        raise (StoreBusy if sqlstate(error) in _GAVE_WAY else StoreUnavailable)(reason) from error
 
 
 def unavailable(error: exc.DBAPIError) -> str | None:
@@ -140,6 +140,8 @@ def sqlstate(error: BaseException | None) -> str | None:
     return state if isinstance(state, str) else None
 
 
+_GAVE_WAY = ("40P01", "40001")
+"""Deadlock detected, serialization failure: PostgreSQL documentation, appendix A, class 40."""
 _NOT_MIGRATED = "the database has no tables yet; run `warroom db upgrade`"
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, case, func, select
+from sqlalchemy import RowMapping, case, func, or_, select
 
 from bot.adapters.store.session import Session
 from bot.adapters.store.tables import counters, incidents, rooms
-from bot.domain.incident import Incident, IncidentState, Room
+from bot.domain.incident import OPEN, Impact, Incident, IncidentState, Room, StatusUpdate, VendorCase
 from bot.domain.text import lang_of
 
 _OURS = re.compile(r"INC-([1-9][0-9]{0,8})")
@@ -45,23 +47,49 @@ class SqlIncidents:
         row = (await self._session.connection.execute(statement)).mappings().one_or_none()
         return _incident(row) if row else None
 
+    async def look(self, incident: str) -> Incident | None:
+        """By id, as it stands, without a lock."""
+        found = await self._session.connection.execute(select(incidents).where(incidents.c.id == incident))
+        row = found.mappings().one_or_none()
+        return _incident(row) if row else None
+
     async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
         """Newest first."""
         # "INC-10" sorts after "INC-9" when the shorter id comes first.
         newest = (incidents.c.opened_at.desc(), func.length(incidents.c.id).desc(), incidents.c.id.desc())
         statement = select(incidents).order_by(*newest).limit(limit)
         if only_open:
-            statement = statement.where(incidents.c.state == IncidentState.OPEN.value)
+            statement = statement.where(incidents.c.state.in_(sorted(OPEN)))
         rows = (await self._session.connection.execute(statement)).mappings()
         return [_incident(row) for row in rows]
 
+    async def claim_reminder(self) -> Incident | None:
+        """An open one that asks for something now, locked; rows others have are passed over."""
+        now, c = await self._session.now(), incidents.c
+        statement = (
+            select(incidents)
+            .where(c.state.in_(sorted(OPEN)), or_(c.update_due_at <= now, c.commander_due_at <= now))
+            .order_by(c.opened_at)
+            .limit(1)
+            .with_for_update(skip_locked=True)
+        )
+        row = (await self._session.connection.execute(statement)).mappings().one_or_none()
+        return _incident(row) if row else None
+
     def _clean(self, incident: Incident) -> Incident:
-        clean = self._session.redactor.text
+        clean, impact, update = self._session.redactor.text, incident.impact, incident.update
         return dataclasses.replace(
             incident,
             title=clean(incident.title),
             opened_by=clean(incident.opened_by),
             acked_by=clean(incident.acked_by) if incident.acked_by else incident.acked_by,
+            roles={role: tuple(map(clean, names)) for role, names in incident.roles.items()},
+            environments=tuple(map(clean, incident.environments)),
+            impact=Impact(
+                text=clean(impact.text), customers=tuple(map(clean, impact.customers)), amount=clean(impact.amount)
+            ),
+            update=dataclasses.replace(update, text=clean(update.text), by=clean(update.by)) if update else None,
+            vendors=tuple(dataclasses.replace(case, ticket=clean(case.ticket)) for case in incident.vendors),
         )
 
     async def _next(self) -> int:
@@ -99,6 +127,11 @@ class SqlRooms:
         statement = select(rooms).where(rooms.c.platform == platform).order_by(rooms.c.seq)
         return [self._room(row) for row in (await self._session.connection.execute(statement)).mappings()]
 
+    async def working_on(self, incident: str) -> Sequence[Room]:
+        """The rooms that have this incident, oldest first."""
+        statement = select(rooms).where(rooms.c.incident == incident).order_by(rooms.c.seq)
+        return [self._room(row) for row in (await self._session.connection.execute(statement)).mappings()]
+
     def _room(self, row: RowMapping) -> Room:
         """Where no language is kept, nobody has chosen one."""
         lang = lang_of(row["lang"], self._session.lang)
@@ -108,8 +141,40 @@ class SqlRooms:
 
 def _row(incident: Incident) -> dict[str, Any]:
     row = {field.name: getattr(incident, field.name) for field in dataclasses.fields(incident)}
-    return {**row, "state": incident.state.value}
+    return {
+        **row,
+        "state": incident.state.value,
+        "roles": _json({role: list(names) for role, names in incident.roles.items()}),
+        "environments": _json(incident.environments),
+        "impact": _json(dataclasses.asdict(incident.impact)),
+        "update": _json(_plain(incident.update)) if incident.update else None,
+        "vendors": _json([_plain(case) for case in incident.vendors]),
+    }
 
 
 def _incident(row: RowMapping) -> Incident:
-    return Incident(**{**row, "state": IncidentState(row["state"])})
+    impact, update = json.loads(row["impact"]), json.loads(row["update"] or "null")
+    return Incident(
+        **{
+            **row,
+            "state": IncidentState(row["state"]),
+            "roles": {role: tuple(names) for role, names in json.loads(row["roles"]).items()},
+            "environments": tuple(json.loads(row["environments"])),
+            "impact": Impact(**{**impact, "customers": tuple(impact.get("customers", ()))}),
+            "update": StatusUpdate(**_timed(update)) if update else None,
+            "vendors": tuple(VendorCase(**_timed(case)) for case in json.loads(row["vendors"])),
+        }
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _plain(value: VendorCase | StatusUpdate) -> dict[str, Any]:
+    row = dataclasses.asdict(value)
+    return {k: v.isoformat() if isinstance(v, datetime) else v for k, v in row.items()}
+
+
+def _timed(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: datetime.fromisoformat(v) if k.rpartition("_")[2] == "at" and v else v for k, v in row.items()}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 
 from bot.adapters.store.session import Session, load
 from bot.adapters.store.tables import inbox, messages, settings
@@ -39,14 +40,19 @@ class SqlMessages:
         newest = (messages.c.said_at.desc(), messages.c.seq.desc())
         statement = select(messages).where(messages.c.room == room).order_by(*newest).limit(limit)
         rows = (await self._session.connection.execute(statement)).all()
-        return [
-            (
-                Message(key=row.key, room=row.room, blocks=from_json(load(row.blocks)), author=row.author),
-                row.revision,
-                row.said_at,
-            )
-            for row in reversed(rows)
-        ]
+        return [(_message(row), row.revision, row.said_at) for row in reversed(rows)]
+
+    async def changed(self, room: str, *, since: datetime) -> Sequence[tuple[Message, int]]:
+        """(message, revision) of what was said or edited since then, oldest edit first; the newest 200 of them."""
+        c = messages.c
+        latest = (c.edited_at.desc(), c.seq.desc())
+        statement = select(messages).where(c.room == room, c.edited_at >= since).order_by(*latest).limit(200)
+        rows = (await self._session.connection.execute(statement)).all()
+        return [(_message(row), row.revision) for row in reversed(rows)]
+
+
+def _message(row: Row[Any]) -> Message:
+    return Message(key=row.key, room=row.room, blocks=from_json(load(row.blocks)), author=row.author)
 
 
 class SqlInbox:
@@ -79,3 +85,10 @@ class SqlSettings:
         await self._session.connection.execute(
             insert.on_conflict_do_update(index_elements=["key"], set_={"value": value})
         )
+
+    async def keep(self, key: str, value: str) -> str:
+        """Insert unless it is there; returns what is there now."""
+        # On PostgreSQL the insert waits for another bot's, so that the look after it finds what was committed.
+        insert = self._session.insert(settings).values(key=key, value=value)
+        await self._session.connection.execute(insert.on_conflict_do_nothing(index_elements=["key"]))
+        return await self.get(key) or value

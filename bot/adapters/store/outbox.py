@@ -16,7 +16,7 @@ from bot.adapters.store.session import Session, dump_raw, load
 from bot.adapters.store.tables import outbox
 from bot.app.ports import OutboxRow
 
-PENDING, SENT, FAILED, CANCELLED = "pending", "sent", "failed", "cancelled"
+PENDING, SENT, FAILED, CANCELLED = STATES = "pending", "sent", "failed", "cancelled"
 
 
 class SqlOutbox:
@@ -137,6 +137,18 @@ class SqlOutbox:
         await self._session.connection.execute(outbox.update().where(mine).values(values))
         return not (newer and state != PENDING)
 
+    async def pages_since(self, due: timedelta) -> Sequence[OutboxRow]:
+        """Pages that became due at most so long ago by the database's clock, whatever became of them; newest first."""
+        c, now = outbox.c, await self._session.now()
+        recent = (
+            select(outbox)
+            .where(c.state.in_(STATES), c.kind == "page", c.due_at >= now - due)
+            # One that waits for its next try may have made the phone ring with its first.
+            .where(or_(c.due_at <= now, c.attempts > 0))
+            .order_by(c.due_at.desc(), c.seq.desc())
+        )
+        return [_row(row) for row in (await self._session.connection.execute(recent)).all()]
+
     async def cancel(self, *, incident: str) -> int:
         """Cancel the incident's pages that are not sent yet; returns how many."""
         c = outbox.c
@@ -144,6 +156,12 @@ class SqlOutbox:
         values = {"state": CANCELLED, "finished_at": await self._session.now()}
         result = await self._session.connection.execute(outbox.update().where(*waiting).values(values))
         return int(result.rowcount)
+
+    async def live(self, *, incident: str) -> bool:
+        """Whether a page of the incident waits or is out."""
+        c = outbox.c
+        statement = select(c.key).where(c.incident == incident, c.kind == "page", c.state == PENDING).limit(1)
+        return await self._session.connection.scalar(statement) is not None
 
 
 def _lane(row: OutboxRow) -> str | None:

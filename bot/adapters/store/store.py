@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from functools import cached_property
 
 from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.store import migrate
+from bot.adapters.store.alerts import SqlAlerts
+from bot.adapters.store.alone import Alone
 from bot.adapters.store.changes import SqlChanges
 from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqlstate
 from bot.adapters.store.enrolments import SqlEnrolments
+from bot.adapters.store.escalations import SqlCalls, SqlEscalations
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
 from bot.adapters.store.outbox import SqlOutbox
+from bot.adapters.store.overrides import SqlOverrides
 from bot.adapters.store.patrols import SqlPatrols
 from bot.adapters.store.runs import SqlRuns
 from bot.adapters.store.session import Session
@@ -34,6 +39,10 @@ class SqlTx:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+
+    async def now(self) -> datetime:
+        """The database's clock."""
+        return await self._session.now()
 
     @cached_property
     def timeline(self) -> SqlTimeline:
@@ -71,14 +80,34 @@ class SqlTx:
         return SqlChanges(self._session)
 
     @cached_property
+    def alerts(self) -> SqlAlerts:
+        """What monitoring told us."""
+        return SqlAlerts(self._session)
+
+    @cached_property
     def patrols(self) -> SqlPatrols:
         """What patrols saw, and who is on one."""
         return SqlPatrols(self._session)
 
     @cached_property
+    def overrides(self) -> SqlOverrides:
+        """Who takes over which shift."""
+        return SqlOverrides(self._session)
+
+    @cached_property
     def messages(self) -> SqlMessages:
         """What was said."""
         return SqlMessages(self._session)
+
+    @cached_property
+    def escalations(self) -> SqlEscalations:
+        """Where escalations stand, and their timers."""
+        return SqlEscalations(self._session)
+
+    @cached_property
+    def calls(self) -> SqlCalls:
+        """Who was called, through whom, and what came of it."""
+        return SqlCalls(self._session)
 
     @cached_property
     def outbox(self) -> SqlOutbox:
@@ -100,8 +129,8 @@ class SqlStore:
     """Implements `Store` on SQLite and PostgreSQL.
 
     `url` is "sqlite:///FILE" or "postgresql://USER@HOST/DB". `redactor` cleans what people may read. `clock`
-    replaces the database's clock in tests. `lang` is what rooms speak for which nobody chose a language. A
-    transaction that takes longer than `timeout_s` is rolled back.
+    replaces the database's clock in tests. `alone` is the lock on a SQLite file, given back by `close`. `lang` is what
+    rooms speak for which nobody chose a language. A transaction that takes longer than `timeout_s` is rolled back.
     Raises ConfigError for a URL that cannot be used.
     """
 
@@ -114,7 +143,9 @@ class SqlStore:
         timeout_s: float = 10.0,
         pool_size: int = 8,
         lang: Lang = "zh",
+        alone: Alone | None = None,
     ) -> None:
+        self._alone = alone
         self._engine = make_engine(url, timeout_s=timeout_s, pool_size=pool_size)
         self._redactor = redactor or Redactor()
         self._clock = clock
@@ -152,6 +183,8 @@ class SqlStore:
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
+        if self._alone is not None:
+            self._alone.give_back()
 
     @asynccontextmanager
     async def _transaction(self, *, timeout_s: float | None = None) -> AsyncIterator[AsyncConnection]:

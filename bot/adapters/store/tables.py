@@ -69,7 +69,19 @@ incidents = Table(
     Column("acked_at", UtcTime),
     Column("acked_by", String),
     Column("epoch", Integer, nullable=False),
+    Column("playbook", String, nullable=False),
+    Column("roles", Text, nullable=False),
+    Column("environments", Text, nullable=False),
+    Column("impact", Text, nullable=False),
+    Column("update", Text),
+    Column("vendors", Text, nullable=False),
+    Column("merged_into", String),
+    Column("update_due_at", UtcTime),
+    Column("commander_due_at", UtcTime),
+    Column("snoozed", UtcTime),
     Index("incidents_by_state", "state", "opened_at"),
+    Index("incidents_update_due", "update_due_at"),
+    Index("incidents_commander_due", "commander_due_at"),
 )
 
 rooms = Table(
@@ -161,6 +173,44 @@ outbox = Table(
     Index("outbox_by_incident", "incident", "state"),
 )
 
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("incident", String, ForeignKey("incidents.id", name="escalations_incident_fkey"), primary_key=True),
+    Column("policy", String, nullable=False),
+    Column("first", String, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("phase", String, nullable=False),
+    Column("started_at", UtcTime, nullable=False),
+    Column("due_at", UtcTime),
+    Column("index", Integer, nullable=False),
+    Column("round", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("again", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("called", Text, nullable=False),
+    Index("escalations_due", "due_at"),
+)
+
+calls = Table(
+    "calls",
+    metadata,
+    Column("key", String, primary_key=True),
+    Column("incident", String, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("person", String, nullable=False),
+    Column("ways", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("pager", String, nullable=False),
+    Column("ref", Text, nullable=False),
+    Column("queued_at", UtcTime, nullable=False),
+    Column("sent_at", UtcTime),
+    Index("calls_by_incident", "incident", "step"),
+    Index("calls_by_person", "pager", "person", "sent_at"),
+)
+
 inbox = Table("inbox", metadata, Column("key", String, primary_key=True), Column("at", UtcTime, nullable=False))
 
 watches = Table(
@@ -228,6 +278,42 @@ changes = Table(
     Column("url", Text, nullable=False),
     Column("source", String, nullable=False),
     Index("changes_by_time", "at"),
+)
+
+overrides = Table(
+    "overrides",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("schedule", String, nullable=False),
+    Column("person", String, nullable=False),
+    Column("start", UtcTime, nullable=False),
+    Column("until", UtcTime, nullable=False),
+    Column("by", String, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("cancelled_by", String),
+    Column("cancelled_at", UtcTime),
+    Index("overrides_by_end", "until"),
+)
+
+alert_sources = Table("alert_sources", metadata, Column("name", String, primary_key=True))
+
+alerts = Table(
+    "alerts",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("grouped", Text, nullable=False),
+    Column("incident", String, ForeignKey("incidents.id", name="alerts_incident_fkey"), nullable=False),
+    Column("status", String, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("severity", String, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("playbook", String, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("first_at", UtcTime, nullable=False),
+    Column("last_at", UtcTime, nullable=False),
+    Column("times", Integer, nullable=False),
+    Index("alerts_by_incident", "incident", "last_at"),
 )
 
 settings = Table("settings", metadata, Column("key", String, primary_key=True), Column("value", Text, nullable=False))

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bot.app.ports import Store
-from bot.diagnosis.cells import cells
-from bot.domain.patrol import Round, Sample
+from bot.diagnosis.baseline import samples_of
+from bot.diagnosis.cells import by_service
+from bot.domain.patrol import Round
 from bot.domain.probe import Observation
 
 MINUTES = 90
@@ -17,11 +18,8 @@ MINUTES = 90
 
 async def learn(store: Store, document: Mapping[str, Any], *, now: datetime) -> None:
     """Keep the rehearsal as a round of every minute until now: a real hour of patrols is too long for a lab."""
-    seen = cells(Observation.from_json(row) for row in document["observations"])
+    seen = by_service(Observation.from_json(row) for row in document["observations"])
     async with store.begin() as tx:
         for minute in range(MINUTES):
             at = now - timedelta(minutes=minute)
-            samples = tuple(
-                Sample(at=at, agent=c.agent, layer=c.layer, tries=c.tries, ok=c.ok, ms=c.ms) for c in seen if c.tries
-            )
-            await tx.patrols.keep(Round(playbook=document["playbook"], at=at, samples=samples))
+            await tx.patrols.keep(Round(playbook=document["playbook"], at=at, samples=samples_of(seen, at)))

@@ -1,0 +1,1 @@
+"""Alerts that others post to `/hooks/alerts/NAME`."""

@@ -1,0 +1,1 @@
+"""Kill the bot, its database and its provider again and again, and count what became of every page."""

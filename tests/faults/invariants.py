@@ -1,0 +1,385 @@
+"""The judge: a function of what the provider, the proxy, the processes and the tables say. It does no I/O.
+
+`judge` counts what must be zero and what is told beside it; `table` prints it. Times are monotonic seconds.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+AFTER_ACK_S = 0.05
+Rows = list[dict[str, Any]]
+Rounds = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]]
+
+VIOLATIONS = {
+    "never_called": "pages whose phone never rang although nobody had acknowledged",
+    "promised_and_lost": "pages or acknowledgements that were answered with success and are not in the database",
+    "effects": "pages for which a phone rang more than once (at a provider that honours keys)",
+    "duplicates": "POSTs of a key beyond the first and beyond what was uncertain",
+    "after_ack": "POSTs that began more than 50 ms after the acknowledgement had committed",
+    "late_unrecorded": "calls that crossed an acknowledgement and are not recorded as late",
+    "steps": "steps skipped, repeated, out of order, or for the wrong people",
+    "page_entries": "pages without exactly one timeline entry",
+    "ack_entries": "acknowledgements without exactly one timeline entry",
+    "stuck": "rows that were due and free for longer than lease + 2 s with a bot up",
+    "timers": "incidents that lost their timer, or that the auditor had to mend",
+    "fell_over": "bots that ended by themselves although their database was there",
+    "forged": "POSTs whose signature or key did not fit",
+}
+"""What must be 0."""
+COUNTS = {
+    "kills": "kill -9 of a bot",
+    "kills_at_points": "... of them at a named crash point",
+    "kills_in_send": "... of them between POST and record",
+    "stops": "bots that stood still beyond their lease",
+    "database_crashes": "crashes of PostgreSQL",
+    "injected": "faults of the proxy",
+    "injected_uncertain": "... of them with an uncertain outcome",
+    "refusals": "times the provider's port was closed",
+    "incidents": "incidents",
+    "acknowledged": "acknowledgements",
+    "pages": "pages to phones",
+    "cancelled": "... of them cancelled before they were made",
+    "posts": "POSTs that reached the provider",
+    "raw_duplicates": "... of them repeats of a key",
+    "allowed_duplicates": "repeats that uncertain outcomes allow",
+    "late_calls": "POSTs of stopped or descheduled bots after the acknowledgement (late_call)",
+    "coalesced_steps": "steps that were taken together with a later one",
+}
+
+
+@dataclass
+class Ledger:
+    """What everybody wrote down in one world. `people` are the steps: once through, then for ever.
+
+    `posts` (key, at) at the provider; `injected` (key, fault, at, how long the provider took); `events` of
+    `tests.faults.crash`; `lives` (pid, began, ended, how, stops); `crashes` of the database (from, until).
+    """
+
+    name: str = ""
+    seed: int = 0
+    lease_s: float = 1.0
+    honours_keys: bool = True
+    took_s: float = 0.0
+    people: Rounds = ((), ())
+    posts: list[tuple[str, float]] = field(default_factory=list)
+    effects: Mapping[str, int] = field(default_factory=dict)
+    forged: int = 0
+    injected: list[tuple[str, str, float, float]] = field(default_factory=list)
+    refusals: int = 0
+    events: Rows = field(default_factory=list)
+    lives: list[tuple[int, float, float, str, list[tuple[float, float]]]] = field(default_factory=list)
+    crashes: list[tuple[float, float]] = field(default_factory=list)
+    rows: Mapping[str, Rows] = field(default_factory=dict)
+    promised_rooms: list[str] = field(default_factory=list)
+    promised_acks: list[tuple[str, str]] = field(default_factory=list)
+    ack_answers: Mapping[str, float] = field(default_factory=dict)
+    stuck: list[str] = field(default_factory=list)
+    without_timer: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Verdict:
+    """`violations` name each of them by kind; `counts` are the rest of the table."""
+
+    violations: dict[str, list[str]] = field(default_factory=lambda: {name: [] for name in VIOLATIONS})
+    counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def well(self) -> bool:
+        return not any(self.violations.values())
+
+    def add(self, kind: str, what: str) -> None:
+        self.violations[kind].append(what)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "violations": {kind: len(found) for kind, found in self.violations.items()},
+            "named": {kind: found[:20] for kind, found in self.violations.items() if found},
+            "counts": {name: self.counts[name] for name in COUNTS},
+        }
+
+
+def judge(ledger: Ledger) -> Verdict:
+    """Everything that can be said about one world."""
+    verdict = Verdict()
+    attempts = list(_attempts(ledger))
+    _count(ledger, verdict)
+    _never_called(ledger, verdict)
+    _duplicates(ledger, verdict, attempts)
+    _after_ack(ledger, verdict, attempts)
+    _steps(ledger, verdict)
+    _entries(ledger, verdict)
+    _kept(ledger, verdict)
+    return verdict
+
+
+@dataclass
+class Attempt:
+    """One POST as its process saw it. `excuse` says why it may come once more, "" when it may not."""
+
+    key: str
+    pid: int
+    at: float
+    facts: dict[str, Any]
+    excuse: str = ""
+
+
+def _attempts(ledger: Ledger) -> Iterator[Attempt]:
+    ends = {(pid, began): (ended, how, stops) for pid, began, ended, how, stops in ledger.lives}
+    births: dict[int, list[float]] = defaultdict(list)
+    for pid, began, *_ in sorted(ledger.lives):
+        births[pid].append(began)
+    faults: dict[str, list[tuple[float, str]]] = defaultdict(list)
+    for key, fault, at, _took in ledger.injected:
+        faults[key].append((at, fault))
+    later: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
+    for event in ledger.events:
+        if event["e"] in ("answer", "record"):
+            later[event["pid"], event["key"]].append(event)
+    claims: dict[tuple[int, str], list[float]] = defaultdict(list)
+    for event in ledger.events:
+        if event["e"] == "claim":
+            for key, _generation in event["keys"]:
+                claims[event["pid"], key].append(event["at"])
+        if event["e"] == "record":
+            del claims[event["pid"], event["key"]][:1]
+        if event["e"] != "post":
+            continue
+        pid, at, key = event["pid"], event["at"], event["key"]
+        began = births[pid][bisect_left(births[pid], at) - 1] if births[pid] else 0.0
+        ended, how, stops = ends.get((pid, began), (float("inf"), "", []))
+        mine = [e for e in later[pid, key] if at <= e["at"] <= (ended or float("inf"))]
+        attempt = Attempt(key, pid, at, {**event, "stops": stops})
+        # A process that stood still may hold two claims of a row: the older one is what it was late with.
+        claimed = min(at, *claims[pid, key], at)
+        attempt.excuse = _excuse(ledger, mine, at, claimed, ended, how, stops, faults[key])
+        yield attempt
+
+
+def _excuse(
+    ledger: Ledger,
+    mine: Rows,
+    at: float,
+    claimed: float,
+    ended: float,
+    how: str,
+    stops: Sequence[tuple[float, float]],
+    faults: Sequence[tuple[float, str]],
+) -> str:
+    answer = next((e for e in mine if e["e"] == "answer"), None)
+    record = next((e for e in mine if e["e"] == "record"), None)
+    until = record["at"] if record else ended or float("inf")
+    if any(_overlap(claimed, until, one) for one in stops):
+        return "stopped"
+    killed = "killed" if how.startswith(("kill", "point")) else ""
+    if answer is None:
+        return killed
+    # By its claim: a bot that came late to its POST gives it less time. No stand-in takes so long by itself.
+    slow = "slow" if min(until, answer["at"] + 10) - claimed > 0.6 * ledger.lease_s else ""
+    if not 200 <= answer.get("status", 0) < 300:
+        if any(fault and at - 0.5 <= moment <= answer["at"] + 0.5 for moment, fault in faults):
+            return "injected"
+        return "refused" if "cannot be reached" in answer.get("error", "") else slow
+    if record is not None and record["done"]:
+        return slow if record["at"] - claimed > 0.9 * ledger.lease_s else ""
+    if any(_overlap(at, min(until, at + 2 * ledger.lease_s), one) for one in ledger.crashes):
+        return "database away"
+    return killed if record is None else slow
+
+
+def _overlap(since: float, until: float, other: tuple[float, float]) -> bool:
+    return since < other[1] and other[0] < until
+
+
+def _count(ledger: Ledger, verdict: Verdict) -> None:
+    counts = verdict.counts
+    for _pid, began, ended, how, stops in ledger.lives:
+        counts["kills"] += how.startswith(("kill", "point"))
+        counts["kills_at_points"] += how.startswith("point")
+        counts["stops"] += len(stops)
+        away = any(_overlap(began, ended + 2, (since, until + 3)) for since, until in ledger.crashes)
+        if how.startswith("exit") and not away:
+            verdict.add("fell_over", f"{how} after {ended - began:.1f} s")
+    counts["database_crashes"] = len(ledger.crashes)
+    counts["injected"] = sum(1 for one in ledger.injected if one[1])
+    counts["injected_uncertain"] = sum(one[1] in ("hang", "reset", "500", "drip") for one in ledger.injected)
+    counts["refusals"] = ledger.refusals
+    counts["incidents"] = len(ledger.rows["incidents"])
+    counts["pages"] = len(ledger.rows["outbox"])
+    counts["cancelled"] = sum(row["state"] == "cancelled" for row in ledger.rows["outbox"])
+    counts["posts"] = len(ledger.posts)
+    if ledger.forged:
+        verdict.add("forged", f"{ledger.forged} POSTs")
+
+
+def _never_called(ledger: Ledger, verdict: Verdict) -> None:
+    nobodys = {row["id"] for row in ledger.rows["incidents"] if not row["epoch"]}
+    acked = _ack_moments(ledger)
+    for row in ledger.rows["outbox"]:
+        rang, key = ledger.effects.get(row["key"], 0), row["key"]
+        if rang > 1 and ledger.honours_keys:
+            verdict.add("effects", f"{key}: {rang} times")
+        if rang:
+            continue
+        had = row["incident"] not in nobodys and bool(acked.get(row["incident"]))
+        if row["state"] != "cancelled" or not had:
+            verdict.add("never_called", f"{key} is {row['state']}: {row.get('error') or ''}")
+    rooms = {row["room"]: row["id"] for row in ledger.rows["incidents"]}
+    begun = {row["incident"] for row in ledger.rows["escalations"]}
+    for room in ledger.promised_rooms:
+        if rooms.get(room) not in begun:
+            verdict.add("promised_and_lost", f"the page of {room}")
+    taken = {row["id"] for row in ledger.rows["incidents"] if row["acked_by"]}
+    for incident, way in ledger.promised_acks:
+        if incident not in taken:
+            verdict.add("promised_and_lost", f"the acknowledgement of {incident} by {way}")
+
+
+def _duplicates(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
+    excused: Counter[str] = Counter()
+    for attempt in attempts:
+        excused[attempt.key] += bool(attempt.excuse)
+        verdict.counts["kills_in_send"] += attempt.excuse == "killed"
+    for key, posts in Counter(key for key, _ in ledger.posts).items():
+        verdict.counts["raw_duplicates"] += posts - 1
+        verdict.counts["allowed_duplicates"] += excused[key]
+        if posts - 1 > excused[key]:
+            verdict.add("duplicates", f"{key}: {posts} POSTs, {excused[key]} uncertain")
+
+
+def _ack_moments(ledger: Ledger) -> dict[str, list[tuple[int, float]]]:
+    """Incident -> (epoch, latest moment at which it can have committed), by the bots' own word, else by the answer."""
+    moments: dict[str, dict[int, float]] = defaultdict(dict)
+    for event in ledger.events:
+        if event["e"] == "ack":
+            moments[event["incident"]].setdefault(event["epoch"], event["at"])
+    for row in ledger.rows["incidents"]:
+        if row["epoch"] and row["epoch"] not in moments[row["id"]]:
+            # Killed between the commit and our line about it.
+            moments[row["id"]][row["epoch"]] = ledger.ack_answers.get(row["id"], float("inf"))
+    return {incident: sorted(found.items()) for incident, found in moments.items()}
+
+
+def _after_ack(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
+    acks = _ack_moments(ledger)
+    calls = {row["key"]: row for row in ledger.rows["calls"]}
+    for attempt in attempts:
+        call = calls.get(attempt.key)
+        if call is None:
+            continue
+        older = [at for epoch, at in acks.get(call["incident"], ()) if epoch > call["epoch"]]
+        after_s = attempt.at - min(older, default=float("inf"))
+        if after_s <= 0:
+            continue
+        facts = attempt.facts
+        knew = facts.get("look", float("inf")) > min(older)
+        stood = sum(
+            until - since
+            for since, until in facts["stops"]
+            if _overlap(facts.get("look", 0), attempt.at, (since, until))
+        )
+        # What it ran or waited for a processor, stood still, or waited for the database to end its reading.
+        excuse = facts["busy"] + stood + max(0.0, facts.get("read", 0) - facts.get("looked", 0))
+        if knew or after_s - excuse > AFTER_ACK_S:
+            verdict.add("after_ack", f"{attempt.key}: {after_s * 1000:.0f} ms after, excused {excuse * 1000:.0f} ms")
+        elif after_s > AFTER_ACK_S:
+            verdict.counts["late_calls"] += 1
+
+
+def _steps(ledger: Ledger, verdict: Verdict) -> None:
+    last: dict[str, int] = defaultdict(int)
+    base: dict[str, int] = defaultdict(int)
+    for entry in ledger.rows["timeline"]:
+        data, incident = entry["data"], entry["incident"]
+        if entry["kind"] != "escalation":
+            continue
+        if "audit" in data:
+            verdict.add("timers", f"{incident}: the auditor says {data['audit']}")
+        if "severity" in data and "policy" in data:
+            base[incident] = last[incident]
+        steps = data.get("steps")
+        if not steps:
+            continue
+        if steps != list(range(last[incident] + 1, last[incident] + 1 + len(steps))):
+            verdict.add("steps", f"{incident}: {steps} after {last[incident]}")
+        verdict.counts["coalesced_steps"] += len(steps) - 1
+        expected = {name: number for number in steps for name in people_of(ledger.people, number - base[incident])}
+        found = {page["person"]: page["step"] for page in data["pages"]}
+        if expected != found or len(found) != len(data["pages"]):
+            verdict.add("steps", f"{incident}: steps {steps} called {found}, not {expected}")
+        last[incident] = steps[-1]
+    for row in ledger.rows["escalations"]:
+        if row["step"] != last[row["incident"]]:
+            verdict.add("steps", f"{row['incident']}: stands at {row['step']}, recorded {last[row['incident']]}")
+
+
+def people_of(rounds: Rounds, number: int) -> Sequence[str]:
+    """Who is called by the n-th step, counted from 1."""
+    once, ever = rounds
+    index = number - 1
+    return once[index] if index < len(once) else ever[(index - len(once)) % len(ever)] if ever else ()
+
+
+def _entries(ledger: Ledger, verdict: Verdict) -> None:
+    queued: Counter[str] = Counter()
+    ended: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    acks: dict[str, list[int]] = defaultdict(list)
+    for entry in ledger.rows["timeline"]:
+        data = entry["data"]
+        queued.update(page["key"] for page in data.get("pages") or () if entry["kind"] == "escalation")
+        queued.update([data["key"]] if "paged" in data else data.get("spooled") or ())
+        if entry["kind"] == "page" and "state" in data:
+            ended[data["key"]].append(entry)
+        if entry["kind"] == "ack":
+            acks[entry["incident"]].append(entry["seq"])
+    epochs = {row["key"]: row["epoch"] for row in ledger.rows["calls"]}
+    for row in ledger.rows["outbox"]:
+        key, state = row["key"], row["state"]
+        if queued[key] != 1:
+            verdict.add("page_entries", f"{key}: queued by {queued[key]} entries")
+        wanted = (0, 1) if state == "cancelled" else (0,) if state == "pending" else (1,)
+        if len(ended[key]) not in wanted:
+            verdict.add("page_entries", f"{key} is {state}: {len(ended[key])} entries about its end")
+        for entry in ended[key]:
+            before = sum(seq < entry["seq"] for seq in acks[row["incident"]])
+            late = entry["data"]["state"] == "sent" and before > epochs.get(key, 0)
+            if late != bool(entry["data"].get("late_call")):
+                verdict.add("late_unrecorded", f"{key}: late_call is {entry['data'].get('late_call')}")
+    for row in ledger.rows["incidents"]:
+        verdict.counts["acknowledged"] += row["epoch"]
+        if len(acks[row["id"]]) != row["epoch"]:
+            verdict.add("ack_entries", f"{row['id']}: {len(acks[row['id']])} entries, epoch {row['epoch']}")
+
+
+def _kept(ledger: Ledger, verdict: Verdict) -> None:
+    for name in ledger.stuck:
+        verdict.add("stuck", name)
+    for incident in ledger.without_timer:
+        verdict.add("timers", f"{incident} waits for nothing")
+
+
+def add_up(verdicts: Iterable[Mapping[str, Any]]) -> dict[str, dict[str, int]]:
+    """The sums of what `Verdict.to_json` gave for several worlds."""
+    sums: dict[str, Counter[str]] = {"violations": Counter(), "counts": Counter()}
+    for row in verdicts:
+        for part, counts in sums.items():
+            counts.update(row[part])
+    return {part: dict(counts) for part, counts in sums.items()}
+
+
+def table(columns: Mapping[str, Mapping[str, Any]]) -> str:
+    """The figures of each combination, and of all together."""
+    names = [*columns, "all"]
+    sums = {**columns, "all": add_up(columns.values())}
+    lines = [f"{'':<20}" + "".join(f"{name:>15}" for name in names)]
+    for part, words in (("violations", VIOLATIONS), ("counts", COUNTS)):
+        lines.append("must be 0" if part == "violations" else "told beside it")
+        for name in words:
+            figures = "".join(f"{sums[column][part].get(name, 0):>15,}" for column in names)
+            lines.append(f"  {name:<18}{figures}")
+    return "\n".join(lines)
