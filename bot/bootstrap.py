@@ -56,7 +56,7 @@ from bot.app.patrol import Patrol
 from bot.app.poll_calls import EVERY_S as POLL_EVERY_S
 from bot.app.poll_calls import CallPoller
 from bot.app.ports import HangsUp, Store, Tells
-from bot.app.redact import RedactingFilter, Redactor
+from bot.app.redact import Redactor
 from bot.app.reminders import Reminders
 from bot.app.resources import data_folder
 from bot.app.service import Service
@@ -65,6 +65,7 @@ from bot.domain.alert import Alert
 from bot.domain.change import Posted
 from bot.domain.directory import Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
+from bot.domain.log_filter import RewritingFilter
 from bot.domain.page import Callback, CallStatus
 from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
@@ -428,7 +429,7 @@ async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
     """The bot, ready to serve. Raises ConfigError, PlaybookError."""
     redactor = Redactor(config.secrets())
     for handler in logging.getLogger().handlers:
-        handler.addFilter(RedactingFilter(redactor))
+        handler.addFilter(RewritingFilter(redactor.text))
     store = await open_store(config, redactor)
     try:
         return Bot(config, store=store, kept=await Kept.load(store), lab=lab)

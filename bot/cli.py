@@ -251,7 +251,7 @@ def _agent(commands: Commands) -> None:
         metavar="URL",
         help="wss://bot[:port], ws://bot[:port], nats://host[:port] or tls://host[:port] (NATS over TLS)",
     )
-    parser.add_argument("--name", required=True, help="unique name, shown in the matrix")
+    parser.add_argument("--name", required=True, help="unique name, shown in the matrix: letters, digits, . _ -")
     parser.add_argument("--region", required=True, help="cloud region or site")
     parser.add_argument("--vantage", required=True, metavar="pod|vm|vm2|outside|...", help="from where it looks")
     parser.add_argument("--env", default="", help="environment: prod, test, dev (default: none)")

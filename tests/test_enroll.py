@@ -148,11 +148,11 @@ def test_a_key_that_is_taken_away_needs_a_new_token(bot: Strict) -> None:
 
 
 def test_the_token_alone_is_printed_or_one_document(bot: Strict) -> None:
-    done = bot.run("agent", "enroll", "--name", "a b", "--ttl", "30m")
+    done = bot.run("agent", "enroll", "--name", "a.b", "--ttl", "30m")
     assert done.stdout.startswith("wre2.")
     assert len(done.stdout.split()) == 1
-    assert "for a b, once, until " in done.stderr
-    told: dict[str, Any] = json.loads(bot.enroll("--name", "a b", "--format", "json"))
+    assert "for a.b, once, until " in done.stderr
+    told: dict[str, Any] = json.loads(bot.enroll("--name", "a.b", "--format", "json"))
     assert set(told) == {"token", "name", "expires_at"}
 
 
@@ -165,7 +165,8 @@ def test_the_token_alone_is_printed_or_one_document(bot: Strict) -> None:
         (["--name", "x", "--ttl", ""], 2, "must read like"),
         (["--name", "x", "--ttl", "8d"], 1, "7 days at most"),
         (["--name", " "], 1, "an agent needs a name"),
-        (["--name", "n" * 81], 1, "name"),
+        (["--name", "n" * 81], 1, "at most 80"),
+        (["--name", "a b"], 1, "no agent can be called 'a b': use letters"),
         ([], 2, "--name"),
     ],
 )

@@ -88,7 +88,7 @@ class CommandRequest(BaseModel):
 class InvitationRequest(BaseModel):
     """A single-use token for one agent."""
 
-    name: str = Field(max_length=80)
+    name: str = Field(max_length=500)
     ttl_s: float = 3600.0
     user: str = Field(default="api", max_length=80)
 

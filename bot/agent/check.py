@@ -14,6 +14,7 @@ from bot.agent.main import AgentOptions, build
 from bot.agent.pipe import PipeBroken
 from bot.agent.policy import Policy, load_policy
 from bot.agent.selftest import self_test
+from bot.domain.agent_name import clean
 
 PORTS = {"ws": 80, "wss": 443, "nats": 4222, "tls": 4222}
 
@@ -30,7 +31,7 @@ async def check(options: AgentOptions, environ: Mapping[str, str]) -> tuple[list
     # The self-test logs nothing here; what it finds stands in the lines.
     lacks = await self_test(policy.context(environ))
     lines += [f"lacks: {sentence}" for sentence in lacks] or ["self-test: nothing is lacking"]
-    memory = HubMemory(folder, agent=options.name.strip(), url=options.hub)
+    memory = HubMemory(folder, agent=clean(options.name), url=options.hub)
     reached, line = await _hub(options.hub, memory.known.addresses)
     return [*lines, line], reached
 
@@ -42,7 +43,7 @@ def _policy(path: Path | None, policy: Policy) -> Iterator[str]:
 
 
 def _known(options: AgentOptions, environ: Mapping[str, str], folder: Path) -> Iterator[str]:
-    known = HubMemory(folder, agent=options.name.strip(), url=options.hub).known
+    known = HubMemory(folder, agent=clean(options.name), url=options.hub).known
     if known.public_key:
         yield f"enrolled: the hub of {options.hub} is known, and the key is in {folder}; no token is needed"
     elif secret_of(environ, "WARROOM_AGENT_TOKEN"):

@@ -22,9 +22,11 @@ from bot.agent.policy import load_policy
 from bot.agent.pulse import Pulse, pulse_file
 from bot.agent.runner import Runner
 from bot.agent.websocket import WebSocketCarrier, hub_url
+from bot.domain.agent_name import clean, fault_of
 from bot.domain.errors import ConfigError
+from bot.domain.log_filter import RewritingFilter
 from bot.domain.probe import Agent
-from bot.probes.redact import LogFilter, Redactor, redactor
+from bot.probes.redact import Redactor, redactor
 from bot.probes.table import KINDS
 from bot.wire.handshake import token_id
 
@@ -67,18 +69,21 @@ def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
 def keep_out_of_the_log(own: Redactor) -> None:
     """No record of any logger shows a secret, whatever a library writes."""
     for handler in logging.getLogger().handlers:
-        handler.addFilter(LogFilter(own))
+        handler.addFilter(RewritingFilter(own.text))
 
 
 def build(options: AgentOptions, environ: Mapping[str, str]) -> AgentClient:
-    """The agent, ready to run. Raises ConfigError for a bad policy, token or address."""
+    """The agent, ready to run. Raises ConfigError for a bad name, policy, token or address."""
+    name = clean(options.name)
+    if (fault := fault_of(name)) is not None:
+        raise ConfigError(f"--name: {fault.en}")
     token = secret_of(environ, "WARROOM_AGENT_TOKEN")
     policy = load_policy(options.policy)
     context = policy.context(environ)
     nats = [secret_of(environ, f"WARROOM_NATS_{key}") for key in ("PASSWORD", "TOKEN")]
     keep_out_of_the_log(redactor(context, token, *filter(None, nats), *secrets_of(environ)))
     agent = Agent(
-        name=options.name.strip(),
+        name=name,
         region=options.region,
         vantage=options.vantage,
         env=options.env,

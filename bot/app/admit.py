@@ -15,6 +15,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from bot.app.ports import Clock, Store, Tx
+from bot.domain.agent_name import clean, fault_of
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.errors import NotAdmitted, StoreUnavailable, UserError
 from bot.domain.text import Text
@@ -46,7 +47,7 @@ class Gate:
 
     async def admit(self, hello: Hello, proven: Proven) -> str:
         """The token the agent has shown, "" if its key was enough. Raises NotAdmitted."""
-        name, key = hello.agent.name.strip(), hello.public_key
+        name, key = clean(hello.agent.name), hello.public_key
         shown = self._shown(name, hello.token_id, proven)
         shared = bool(shown) and not hello.token_id
         try:
@@ -74,7 +75,7 @@ class Gate:
 
     async def _invited(self, tx: Tx, hello: Hello, proven: Proven) -> bool:
         """Use the agent's invitation up; False when this very agent has just done so. Raises NotAdmitted."""
-        name = hello.agent.name.strip()
+        name = clean(hello.agent.name)
         if not hello.proof:
             raise NotAdmitted("this agent's key is not known here; give it WARROOM_AGENT_TOKEN to enrol")
         if not hello.token_id and not self._shared:
@@ -96,16 +97,15 @@ class Gate:
 
     async def invite(self, name: str, *, ttl_s: float, by: str) -> tuple[str, Invitation]:
         """A single-use token for one agent, and what is known of it. Raises UserError, StoreUnavailable."""
-        if not name.strip() or len(name) > 80:
-            raise UserError(
-                "bad_name", Text("观测点需要一个名称（最多 80 字）", "an agent needs a name of up to 80 characters")
-            )
+        name = clean(name)
+        if (fault := fault_of(name)) is not None:
+            raise UserError("bad_name", fault)
         if not 0 < ttl_s <= MAX_TTL_S:
             raise UserError("bad_ttl", Text("有效期最长 7 天", "a token may live for 7 days at most"))
         now = self._clock.now()
         invitation = Invitation(
             id=secrets.token_hex(6),
-            name=name.strip(),
+            name=name,
             made_by=by,
             made_at=now,
             expires_at=now + timedelta(seconds=ttl_s),

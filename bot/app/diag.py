@@ -12,7 +12,7 @@ from bot.app.before import onset_of
 from bot.app.cards import headline, progress_card, verdict_card
 from bot.app.document import culprit_of, document
 from bot.app.gather import DEADLINE_S, LATE_S, Gathering
-from bot.app.parts import Call, Parts, Then, record, say
+from bot.app.parts import Call, Parts, Then, put_unrecorded, record, say, say_progress
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
 from bot.app.summary import show_summary
@@ -21,7 +21,7 @@ from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import EntryKind, Incident, Room, Run
-from bot.domain.message import Button, Buttons, Header, Message, Paragraph
+from bot.domain.message import Button, Buttons, Header, Message
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
 from bot.domain.text import Text, percent, same
@@ -49,16 +49,7 @@ async def diag(call: Call, tx: Tx) -> Then | None:
 async def start(call: Call, tx: Tx, playbook: Playbook, agents: Sequence[Agent], *, run_id: str = "") -> Then:
     """Record a run and its first message; returns what begins the probing."""
     parts = call.parts
-    run = Run(
-        id=run_id or parts.new_id("run"),
-        playbook=playbook.name,
-        room=call.room.key,
-        user=call.command.user,
-        started_at=call.at,
-        incident=call.room.incident,
-    )
-    await tx.runs.save(run)
-    call.run = run.id
+    run = await open_run(call, tx, playbook.name, run_id=run_id)
     investigation = Investigation(playbook, parts.hypotheses, agents)
     first = call.message(*progress_card(investigation, pending=frozenset()), key=run.id)
     await say(parts, tx, first, incident=run.incident)
@@ -67,6 +58,21 @@ async def start(call: Call, tx: Tx, playbook: Playbook, agents: Sequence[Agent],
         parts.jobs.start(_investigate(parts, run, investigation, call.room), key=run.id)
 
     return then
+
+
+async def open_run(call: Call, tx: Tx, name: str, *, run_id: str = "") -> Run:
+    """Record that a run of this playbook, or group of them, begins in the room of the call."""
+    run = Run(
+        id=run_id or call.parts.new_id("run"),
+        playbook=name,
+        room=call.room.key,
+        user=call.command.user,
+        started_at=call.at,
+        incident=call.room.incident,
+    )
+    await tx.runs.save(run)
+    call.run = run.id
+    return run
 
 
 def choose(parts: Parts, args: Sequence[str]) -> Playbook:
@@ -155,7 +161,9 @@ async def _investigate(parts: Parts, run: Run, investigation: Investigation, roo
         concluded = await _conclude(parts, run, investigation, room, took_s=took_s)
     except StoreUnavailable as exc:
         log.error("run %s could not be recorded: %s", run.id, exc)
-        await _conclude_unrecorded(parts, run, investigation, room, took_s=parts.clock.monotonic() - began)
+        took_s = parts.clock.monotonic() - began
+        card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
+        await put_unrecorded(parts, Message(key=run.id, room=room.key, blocks=card), room)
         gathering.close()
         return
     except BaseException:
@@ -211,13 +219,7 @@ async def _fill_in(
 
 async def _redraw(parts: Parts, run: Run, investigation: Investigation, pending: frozenset[tuple[str, str]]) -> None:
     message = Message(key=run.id, room=run.room, blocks=progress_card(investigation, pending=pending))
-    try:
-        async with parts.store.begin() as tx:
-            await say(parts, tx, message, incident=run.incident)
-    except StoreUnavailable as exc:
-        log.warning("progress of %s not shown: %s", run.id, exc)
-        return
-    parts.wake()
+    await say_progress(parts, message, incident=run.incident)
 
 
 async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> Run:
@@ -261,18 +263,6 @@ async def _show_in_war_room(
         return
     card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
     await say(parts, tx, Message(key=f"{run.id}-war", room=incident.room, blocks=card), incident=incident.id)
-
-
-async def _conclude_unrecorded(
-    parts: Parts, run: Run, investigation: Investigation, room: Room, *, took_s: float
-) -> None:
-    """The database went away while probes ran: the answer is said all the same, marked as not recorded."""
-    unrecorded = Text("（数据库不可写：结果还没有记录）", "(the database cannot be written: this is not recorded yet)")
-    said = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
-    card = (*said, Paragraph(text=unrecorded))
-    platform = parts.chat.get(room.platform)
-    if platform is not None:
-        await platform.put(Message(key=run.id, room=room.key, blocks=card), room, None)
 
 
 async def _record_probes(tx: Tx, run: Run, investigation: Investigation, *, at: datetime) -> None:

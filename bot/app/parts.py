@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -19,6 +19,7 @@ from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
 from bot.diagnosis.hypothesis import Hypothesis
 from bot.domain.command import Command
 from bot.domain.directory import Directory
+from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import Entry, EntryKind, Room, Run
 from bot.domain.message import Block, Message, Paragraph
 from bot.domain.page import Person
@@ -27,6 +28,7 @@ from bot.domain.text import Lang, Text
 
 log = logging.getLogger("warroom")
 
+UNRECORDED = Text("（数据库不可写：结果还没有记录）", "(the database cannot be written: this is not recorded yet)")
 Then = Callable[[], Awaitable[None]]
 """What a use case does after its transaction is committed."""
 
@@ -256,3 +258,22 @@ async def say(parts: Parts, tx: Tx, message: Message, *, incident: str | None = 
         collected.append(message.key)
     await tx.messages.put(message, at=now)
     await tx.outbox.add(chat_row(message, due_at=now, incident=incident))
+
+
+async def say_progress(parts: Parts, message: Message, *, incident: str | None) -> None:
+    """Edit what stands there while work goes on; without a database it is left as it is."""
+    try:
+        async with parts.store.begin() as tx:
+            await say(parts, tx, message, incident=incident)
+    except StoreUnavailable as exc:
+        log.warning("progress of %s not shown: %s", message.key, exc)
+        return
+    parts.wake()
+
+
+async def put_unrecorded(parts: Parts, message: Message, room: Room) -> None:
+    """The database went away while work went on: the answer is said all the same, marked as not recorded."""
+    platform = parts.chat.get(room.platform)
+    if platform is not None:
+        marked = replace(message, blocks=(*message.blocks, Paragraph(text=UNRECORDED)))
+        await platform.put(marked, room, None)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from bot.app.parts import Call, Parts, Then, record, say
+from bot.app.parts import Call, Parts, Then, put_unrecorded, record, say, say_progress
 from bot.app.plain import plain
 from bot.app.ports import Tx
 from bot.app.probe_card import Tally, answer_card, progress_card, tally
@@ -17,7 +17,7 @@ from bot.diagnosis.burst import Batch
 from bot.diagnosis.probing import Probing
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind, Room
-from bot.domain.message import Block, Message, Paragraph
+from bot.domain.message import Block, Message
 from bot.domain.text import Lang, Text, same
 
 log = logging.getLogger("warroom.probe")
@@ -32,7 +32,6 @@ LIFE_S = 75.0
 """Longer than any probe and the way to it may take."""
 MAX_ON_RECORD = 50
 """Agents whose result goes on the timeline one by one."""
-UNRECORDED = Text("（数据库不可写：结果还没有记录）", "(the database cannot be written: this is not recorded yet)")
 Redraw = Callable[[], Awaitable[None]]
 
 
@@ -51,6 +50,10 @@ class Asking:
         if self.took_s is None:
             return progress_card(self.run, lang)
         return answer_card(self.run, lang, took_s=self.took_s, incident=self.incident)
+
+    def message(self) -> Message:
+        """The card for its room, in the language that the room had when it was asked."""
+        return Message(key=self.key, room=self.room.key, blocks=self.card(self.room.lang))
 
     def document(self, lang: Lang) -> dict[str, Any]:
         """What the API answers: the question, every observation, who is missing, and the table as `text`."""
@@ -101,7 +104,7 @@ async def _carry_out(parts: Parts, asking: Asking) -> None:
         await _conclude(parts, asking)
     except StoreUnavailable as exc:
         log.error("%s could not be recorded: %s", asking.key, exc)
-        await _conclude_unrecorded(parts, asking)
+        await put_unrecorded(parts, asking.message(), asking.room)
 
 
 async def gather(parts: Parts, run: Probing, redraw: Redraw) -> None:
@@ -131,14 +134,7 @@ async def _pump(parts: Parts, run: Probing, batch: Batch) -> None:
 
 
 async def _redraw(parts: Parts, asking: Asking) -> None:
-    message = Message(key=asking.key, room=asking.room.key, blocks=asking.card(asking.room.lang))
-    try:
-        async with parts.store.begin() as tx:
-            await say(parts, tx, message, incident=asking.incident)
-    except StoreUnavailable as exc:
-        log.warning("progress of %s not shown: %s", asking.key, exc)
-        return
-    parts.wake()
+    await say_progress(parts, asking.message(), incident=asking.incident)
 
 
 async def _conclude(parts: Parts, asking: Asking) -> None:
@@ -160,14 +156,6 @@ async def _conclude(parts: Parts, asking: Asking) -> None:
         message = Message(key=asking.key, room=room.key, blocks=asking.card(room.lang))
         await say(parts, tx, message, incident=asking.incident)
     parts.wake()
-
-
-async def _conclude_unrecorded(parts: Parts, asking: Asking) -> None:
-    """The database went away while agents worked: the answer is said all the same, marked as not recorded."""
-    card = (*asking.card(asking.room.lang), Paragraph(text=UNRECORDED))
-    platform = parts.chat.get(asking.room.platform)
-    if platform is not None:
-        await platform.put(Message(key=asking.key, room=asking.room.key, blocks=card), asking.room, None)
 
 
 def _on_record(asking: Asking) -> tuple[Text, dict[str, Any]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import logging
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -90,20 +89,3 @@ class Redactor:
         if isinstance(value, (str, bytes)) and value and _SECRET_FIELD.search(key.lower().replace("-", "_")):
             return MASK
         return self.value(value)
-
-
-class RedactingFilter(logging.Filter):
-    """Put on a log handler, it redacts every record that passes, tracebacks included."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
-        self._redactor = redactor
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Always True; the record's text is replaced by its redacted form."""
-        record.msg, record.args = self._redactor.text(record.getMessage()), ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = self._redactor.text(record.exc_text)
-        return True

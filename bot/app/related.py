@@ -16,7 +16,7 @@ from bot.app.document import culprit_of, document
 from bot.app.gather import REDRAW_S, Gathering
 from bot.app.incident_moves import investigating
 from bot.app.matrix import matrix
-from bot.app.parts import Call, Parts, Then, record, say
+from bot.app.parts import Call, Parts, Then, put_unrecorded, record, say, say_progress
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
 from bot.app.summary import show_summary
@@ -25,7 +25,7 @@ from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind, Room, Run
-from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph, Progress
+from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Progress
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
 from bot.domain.text import Text, same
@@ -84,16 +84,7 @@ async def start(
 ) -> Then:
     """Record one run for all of them and its first message; returns what begins the probing."""
     parts = call.parts
-    run = Run(
-        id=run_id or parts.new_id("run"),
-        playbook=name,
-        room=call.room.key,
-        user=call.command.user,
-        started_at=call.at,
-        incident=call.room.incident,
-    )
-    await tx.runs.save(run)
-    call.run = run.id
+    run = await single.open_run(call, tx, name, run_id=run_id)
     share = 1 / len(playbooks)
     group = Group(name=name, runs=tuple(Investigation(p, parts.hypotheses, agents, share=share) for p in playbooks))
     await say(parts, tx, call.message(*_progress(group), key=run.id), incident=run.incident)
@@ -112,13 +103,8 @@ async def _investigate(parts: Parts, run: Run, group: Group, room: Room) -> None
         if parts.clock.monotonic() - drawn < REDRAW_S:
             return
         drawn = parts.clock.monotonic()
-        try:
-            async with parts.store.begin() as tx:
-                message = Message(key=run.id, room=run.room, blocks=_progress(group))
-                await say(parts, tx, message, incident=run.incident)
-        except StoreUnavailable as exc:
-            log.warning("progress of %s not shown: %s", run.id, exc)
-        parts.wake()
+        message = Message(key=run.id, room=run.room, blocks=_progress(group))
+        await say_progress(parts, message, incident=run.incident)
 
     async def one(investigation: Investigation) -> None:
         recalling = asyncio.create_task(recall_into(parts, investigation, incident=run.incident))
@@ -138,13 +124,7 @@ async def _investigate(parts: Parts, run: Run, group: Group, room: Room) -> None
         await _conclude(parts, run, group, room, took_s=took_s)
     except StoreUnavailable as exc:
         log.error("run %s could not be recorded: %s", run.id, exc)
-        unrecorded = Text(
-            "（数据库不可写：结果还没有记录）", "(the database cannot be written: this is not recorded yet)"
-        )
-        platform = parts.chat.get(room.platform)
-        if platform is not None:
-            blocks = (*card(group), Paragraph(text=unrecorded))
-            await platform.put(Message(key=run.id, room=room.key, blocks=blocks), room, None)
+        await put_unrecorded(parts, Message(key=run.id, room=room.key, blocks=card(group)), room)
 
 
 async def _conclude(parts: Parts, run: Run, group: Group, room: Room, *, took_s: float) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -69,23 +68,6 @@ class Redactor:
         if isinstance(value, Mapping):
             return {self._without(str(key), forms): self._value(item, forms) for key, item in value.items()}
         return [self._value(item, forms) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-class LogFilter(logging.Filter):
-    """On a handler, it takes the secrets out of every record that passes, tracebacks included."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
-        self._redactor = redactor
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Always True."""
-        record.msg, record.args = self._redactor.text(record.getMessage()), ()
-        if record.exc_info and not record.exc_text:
-            record.exc_text = logging.Formatter().formatException(record.exc_info)
-        if record.exc_text:
-            record.exc_text = self._redactor.text(record.exc_text)
-        return True
 
 
 def redactor(ctx: ProbeContext, *more: str) -> Redactor:

@@ -178,12 +178,21 @@ async def test_a_hello_that_will_not_do_is_refused_with_the_reason(
     assert the_hub.agents() == []
 
 
-@pytest.mark.parametrize("agent", [who(" "), who(region=""), who(vantage="")])
-async def test_an_agent_that_does_not_say_where_it_is_is_refused_for_good(
-    the_hub: AgentDesk, url: str, agent: Agent
+@pytest.mark.parametrize(
+    ("agent", "reason"),
+    [
+        (who(" "), "an agent needs a name"),
+        (who("sh vm"), "no agent can be called 'sh vm'"),
+        (who("../sh-vm"), "no agent can be called '../sh-vm'"),
+        (who(region=""), "needs a region and a vantage point"),
+        (who(vantage=""), "needs a region and a vantage point"),
+    ],
+)
+async def test_an_agent_without_a_good_name_or_a_place_is_refused_for_good(
+    the_hub: AgentDesk, url: str, agent: Agent, reason: str
 ) -> None:
     said = await knock(url, agent=agent)
-    assert "needs a name, a region and a vantage point" in said.reason
+    assert reason in said.reason
     assert said.final
     assert the_hub.agents() == []
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -16,10 +15,11 @@ import pytest
 
 from bot.adapters.config import ChangesConfig, Config, load
 from bot.app.changes import recent
-from bot.bootstrap import Bot, build, listen
+from bot.bootstrap import Bot
 from bot.domain.errors import ConfigError
 from bot.domain.incident import Run
 from bot.domain.webhooks import headers
+from tests.adapters.bots import serving
 
 API = "canary-changes-api-4Hd8"
 TOKEN = "canary-changes-token-8Jw2"
@@ -61,18 +61,8 @@ class Up:
 @asynccontextmanager
 async def a_bot(folder: Path) -> AsyncIterator[Up]:
     sender = ChangesConfig(name="ci", secret=SECRET, token=TOKEN)
-    url = f"sqlite:///{folder / 'warroom.db'}"
-    listener, config = listen(Config(port=0, lang="en", database_url=url, api_token=API, changes=(sender,)))
-    bot = await build(config)
-    ready = asyncio.Event()
-    serving = asyncio.create_task(bot.serve(listener, on_ready=ready.set))
-    try:
-        async with httpx.AsyncClient(base_url=config.url, trust_env=False, timeout=20) as client:
-            await asyncio.wait_for(ready.wait(), 20)
-            yield Up(bot, client)
-    finally:
-        bot.stop()
-        await serving
+    async with serving(Config(lang="en", api_token=API, changes=(sender,)), folder) as (bot, client):
+        yield Up(bot, client)
 
 
 @pytest.fixture

@@ -8,7 +8,6 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,11 +16,12 @@ import httpx
 import pytest
 
 from bot.adapters.config import Config
-from bot.bootstrap import Bot, build, listen
+from bot.bootstrap import Bot
 from bot.domain.incident import EntryKind
 from bot.domain.page import Person
 from bot.domain.pager_kinds import PagerConfig
 from bot.domain.webhooks import headers
+from tests.adapters.bots import serving
 from tests.adapters.phone_server import PhoneServer, phone_server
 
 TOKEN = "canary-web-4Hd8"
@@ -64,25 +64,13 @@ async def a_bot(folder: Path) -> AsyncIterator[Up]:
     async with phone_server() as phone:
         pager = PagerConfig(name="gw", kind="webhook", url=phone.url, secret=SECRET)
         config = Config(
-            port=0,
             lang="en",
-            database_url=f"sqlite:///{folder / 'warroom.db'}",
             api_token=TOKEN,
             pagers=(pager,),
             people=(Person(name="lin", phone="+8613800000001", lang="en"), Person(name="chen", lang="zh")),
         )
-        listener, config = listen(config)
-        bot = await build(config)
-        ready = asyncio.Event()
-        serving = asyncio.create_task(bot.serve(listener, on_ready=ready.set))
-        auth = {"Authorization": f"Bearer {TOKEN}"}
-        try:
-            async with httpx.AsyncClient(base_url=config.url, headers=auth, trust_env=False, timeout=20) as client:
-                await asyncio.wait_for(ready.wait(), 20)
-                yield Up(bot, phone, client)
-        finally:
-            bot.stop()
-            await serving
+        async with serving(config, folder, token=TOKEN) as (bot, client):
+            yield Up(bot, phone, client)
 
 
 @pytest.fixture
@@ -266,14 +254,5 @@ async def test_with_the_database_away_the_api_says_so_and_is_back_with_it(tmp_pa
 
 
 async def test_without_a_configured_token_the_api_is_closed(tmp_path: Path) -> None:
-    listener, config = listen(replace(Config(), port=0, database_url=f"sqlite:///{tmp_path / 'w.db'}"))
-    bot = await build(config)
-    ready = asyncio.Event()
-    serving = asyncio.create_task(bot.serve(listener, on_ready=ready.set))
-    try:
-        await asyncio.wait_for(ready.wait(), 20)
-        async with httpx.AsyncClient(base_url=config.url, trust_env=False) as client:
-            assert (await client.get("/api/v1/agents", headers={"Authorization": "Bearer"})).status_code == 401
-    finally:
-        bot.stop()
-        await serving
+    async with serving(Config(), tmp_path) as (_, client):
+        assert (await client.get("/api/v1/agents", headers={"Authorization": "Bearer"})).status_code == 401

@@ -138,6 +138,14 @@ async def test_wrong_use_ends_the_process_with_status_2_and_one_line(
     assert len(said.splitlines()) == 1
 
 
+async def test_a_name_no_agent_may_have_is_wrong_use(tmp_path: Path) -> None:
+    async with agent_process("ws://127.41.0.10:1", tmp_path, name="上海 1") as agent:
+        status, said = await agent.ends()
+    assert status == 2
+    assert "--name: no agent can be called '上海 1': use letters" in said
+    assert len(said.splitlines()) == 1
+
+
 async def test_a_single_use_token_is_not_used_up_where_the_key_cannot_be_kept(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("in the way")
     the_hub = hub()

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bot.app.redact import RedactingFilter, Redactor
+from bot.app.redact import Redactor
 from bot.domain.failure import Failure
+from bot.domain.log_filter import RewritingFilter
 
 CANARY = "canary/secret+42"
 
@@ -82,7 +83,7 @@ def test_a_very_short_secret_would_mask_ordinary_words_and_is_not_registered() -
 def test_log_lines_and_tracebacks_pass_the_same_filter() -> None:
     out = io.StringIO()
     handler = logging.StreamHandler(out)
-    handler.addFilter(RedactingFilter(Redactor([CANARY])))
+    handler.addFilter(RewritingFilter(Redactor([CANARY]).text))
     log = logging.getLogger("warroom.test_redact")
     log.addHandler(handler)
     log.error("cannot sign with %s", CANARY, exc_info=ValueError(f"bad key {CANARY}"))

@@ -17,10 +17,11 @@ import pytest
 from bot.agent.main import secrets_of
 from bot.agent.policy import load_policy
 from bot.domain.failure import Failure
+from bot.domain.log_filter import RewritingFilter
 from bot.domain.probe import Json, Outcome
 from bot.lab.pki import Authority
 from bot.probes.base import BadParams, Denied, ProbeContext
-from bot.probes.redact import LogFilter, Redactor, redactor
+from bot.probes.redact import Redactor, redactor
 from bot.probes.table import KINDS, run
 from tests.probes.conftest import MakeContext
 from tests.probes.servers import HOST, http, site, tls_of
@@ -215,7 +216,7 @@ async def test_the_log_of_the_agent_shows_no_secret(
     assert not known(caplog.text, PASSWORD)
     assert (seen.failure, seen.detail) == (Failure.AGENT_ERROR, {"reason": "RuntimeError"})
 
-    caplog.handler.addFilter(own := LogFilter(redactor(ctx, "wr-t0ken-canary")))
+    caplog.handler.addFilter(own := RewritingFilter(redactor(ctx, "wr-t0ken-canary").text))
     try:
         with caplog.at_level(logging.DEBUG):
             await run("careless", {}, ctx, 5)

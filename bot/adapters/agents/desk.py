@@ -14,6 +14,7 @@ from bot.adapters.agents.link import BUSY, GOING_AWAY, POLICY_CLOSED, Link, Link
 from bot.adapters.agents.question import Question
 from bot.adapters.agents.seat import Seat, failed
 from bot.app.ports import Doorkeeper
+from bot.domain.agent_name import clean, fault_of
 from bot.domain.errors import FrameError, NotAdmitted
 from bot.domain.failure import Failure
 from bot.domain.probe import Agent, Observation, ProbeRequest
@@ -162,9 +163,11 @@ class AgentDesk:
             finally:
                 self._silent.pop(limit, None)
         hello = shake.hear(text)
-        name = hello.agent.name.strip()
-        if not name or not hello.agent.region or not hello.agent.vantage:
-            raise FrameError("an agent needs a name, a region and a vantage point")
+        name = clean(hello.agent.name)
+        if not hello.agent.region or not hello.agent.vantage:
+            raise FrameError("an agent needs a region and a vantage point")
+        if (fault := fault_of(name)) is not None:
+            raise FrameError(f"--name: {fault.en}")
         self._may_take(name, hello)
         token = await self._door.admit(hello, shake.proven)
         self._may_take(name, hello)
