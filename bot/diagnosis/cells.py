@@ -82,7 +82,12 @@ class Cell:
     @property
     def _stray(self) -> bool:
         """One datagram of several to a resolver on the Internet was lost: that happens. Within a VPC it does not."""
-        return self.layer == "dns_public" and self.tries >= STRAY_OF and dict(self.failures) == {"dns_timeout": 1} and self.ok == self.tries - 1
+        return (
+            self.layer == "dns_public"
+            and self.tries >= STRAY_OF
+            and dict(self.failures) == {"dns_timeout": 1}
+            and self.ok == self.tries - 1
+        )
 
     @property
     def red(self) -> bool:
