@@ -6,6 +6,7 @@ import json
 import random
 from dataclasses import replace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from bot.app.cards import progress_card, verdict_card
 from bot.app.document import document
-from bot.app.vendor import evidence_pack
+from bot.app.evidence import evidence_pack
 from bot.diagnosis.investigation import Investigation
 from bot.domain.incident import Run
 from bot.domain.message import from_json, to_json
@@ -112,5 +113,6 @@ def test_a_run_among_liars_still_ends_with_an_answer(seed: int) -> None:
     assert from_json(json.loads(json.dumps(to_json(card)))) == card
     found = document(run, run_id="run-1", incident=None, started_at=nights.AT, took_s=1.0, lang="zh")
     json.dumps(found, allow_nan=False)
-    assert evidence_pack(Run(id="r", playbook="sms", room="x:y", user="u", started_at=nights.AT), found)
+    of = Run(id="r", playbook="sms", room="x:y", user="u", started_at=nights.AT)
+    assert evidence_pack(of, found, zone=ZoneInfo("UTC"))
     assert run.verdict().ids
