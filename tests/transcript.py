@@ -66,13 +66,13 @@ class Night:
                 return
         raise AssertionError("the night does not come to rest")
 
-    async def until(self, words: str, room: str = ROOM) -> None:
+    async def until(self, words: str, room: str = ROOM, *, lang: Lang = "en") -> None:
         """Wait until the room shows the words."""
         for _ in range(500):
-            if words in self.shows(room):
+            if words in self.shows(room, lang=lang):
                 return
             await asyncio.sleep(0.02)
-        raise AssertionError(f"{words!r} is not among:\n{self.shows(room)}")
+        raise AssertionError(f"{words!r} is not among:\n{self.shows(room, lang=lang)}")
 
     async def rings(self, times: int = 1) -> Sequence[Page]:
         """The calls placed so far, once there are so many."""

@@ -207,12 +207,12 @@ async def test_the_cards_exist_in_chinese(night: Night, clock: FixedClock) -> No
     await night.types("/page")
     await night.rings(1)
     await pass_minutes(night, clock, 5)
+    await night.until("：呼叫 chen", lang="zh")
+    await night.until("接下来", lang="zh")
     shown = night.shows(lang="zh")
-    assert "：呼叫 chen" in shown
     assert "：lin 没有接手" in shown or "：呼叫 lin" in shown
-    assert "接下来" in shown
     await night.types("/ack", user="lin", room=ROOM)
-    assert "lin 已接手" in night.shows(lang="zh")
+    await night.until("lin 已接手", lang="zh")
 
 
 async def test_a_page_over_a_providers_limit_is_passed_over_and_stays_queued(night: Night) -> None:
