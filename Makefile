@@ -36,6 +36,12 @@ bench: $(VENV)/.dev-installed ## every benchmark beside its peer: one table, and
 lab: $(VENV)/.dev-installed ## every scenario on real networks, and the score; needs root, nft and unbound
 	@$(BIN)/warroom lab run tests/lab/scenarios/*.yaml --keep-going $(ARGS)
 
+faults: $(VENV)/.dev-installed ## a thousand kills of real bots, and the table of invariants (docs/faults.md)
+	@$(BIN)/python -m tests.faults --kills 1000 $(ARGS)
+
+faults-long: $(VENV)/.dev-installed ## ten thousand, resumable
+	@$(BIN)/python -m tests.faults --kills 10000 --state .faults.json $(ARGS)
+
 lint: $(VENV)/.dev-installed ## ruff, mypy and the import contracts
 	$(BIN)/ruff check bot tests
 	$(BIN)/ruff format --check bot tests
