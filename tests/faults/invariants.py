@@ -188,7 +188,7 @@ def _excuse(
             return "refused"
         return "slow" if answer["at"] - claimed > patience else ""
     if record is not None and record["done"]:
-        return slow if record["at"] - claimed > 0.9 * ledger.lease_s else ""
+        return "slow" if record["at"] - claimed > 0.9 * ledger.lease_s else ""
     if any(_overlap(at, min(until, at + 2 * ledger.lease_s), one) for one in ledger.crashes):
         return "database away"
     if record is None:
