@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
@@ -38,6 +39,7 @@ class Cluster:
         with (self._data / "postgresql.conf").open("a") as file:
             file.write(SETTINGS + f"port = {self.port}\n")
         self.start()
+        atexit.register(self.close)
 
     @property
     def url(self) -> str:
@@ -52,6 +54,8 @@ class Cluster:
         self._do("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop")
 
     def close(self) -> None:
+        if not self.folder.exists():
+            return
         self._do("pg_ctl", "-D", str(self._data), "-m", "immediate", "stop", check=False)
         shutil.rmtree(self.folder, ignore_errors=True)
 
