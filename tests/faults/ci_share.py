@@ -1,4 +1,4 @@
-"""A share that CI is to run (`pytest tests/faults/ci_share.py`; it does not yet, see docs/faults.md): more than two hundred kills over both databases, and every planted mistake is found."""
+"""Over two hundred kills on both databases, and every planted mistake is found. Not in CI yet (docs/faults.md)."""
 
 from __future__ import annotations
 
