@@ -110,7 +110,7 @@ def test_a_second_post_needs_an_uncertain_first() -> None:
     twice = {"posts": [(KEY, 10.1), (KEY, 12.1)]}
     again = [claim(11.9), post(12.0), answer(12.2, status=202)]
     first = [claim(9.9), post(10.0)]
-    lost = [*first, answer(10.2, error="connection lost before the answer")]
+    lost = [*first, answer(10.2, error="connection lost before the answer"), record(10.3)]
     assert found(ledger(**twice, events=[*first, answer(10.2, status=202), record(10.3), *again])) == {"duplicates": 1}
     assert found(ledger(**twice, events=[*lost, *again, record(12.3)])) == {"duplicates": 1}
     injected = [(KEY, "reset", 10.1, 0.0)]
