@@ -129,7 +129,7 @@ class Bench:
             id="",
             title="SMS is down",
             severity="sev1",
-            state=IncidentState.OPEN,
+            state=IncidentState.DECLARED,
             room=room,
             origin_room=room,
             opened_at=datetime.now(UTC),
