@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
+import socket
 import ssl
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -58,6 +59,12 @@ def site(folder: Path, *, port: int, behind: str) -> Path:
     return path
 
 
+def listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+        return True
+    return False
+
+
 @contextmanager
 def nginx(folder: Path, *, behind: str) -> Iterator[int]:
     """A real nginx with the shipped site before the bot at `behind`; yields its TLS port."""
@@ -68,8 +75,9 @@ def nginx(folder: Path, *, behind: str) -> Iterator[int]:
     assert tried.returncode == 0, tried.stderr
     process = subprocess.Popen(words)
     try:
-        due = time.monotonic() + 10
-        while not (folder / "pid").exists():
+        due = time.monotonic() + 20
+        while not listens(port):  # its pid file tells nothing: `nginx -t` writes one, too
+            assert process.poll() is None, f"nginx has ended with status {process.returncode}"
             assert time.monotonic() < due, "nginx does not come up"
             time.sleep(0.05)
         yield port
