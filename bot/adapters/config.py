@@ -56,7 +56,7 @@ LISTS: Mapping[str, tuple[str, ...]] = {
         "timeout_s",
         *dict.fromkeys(key for kind in KINDS.values() for key in (*kind.keys, *kind.more_keys)),
     ),
-    "people": ("name", "phone", "language", "slack", "wecom"),
+    "people": ("name", "phone", "language", "slack", "wecom", "email", "role"),
     "vendors": ("name", "room"),
     "vpcs": ("name", "dns_limit"),
     "alerts": (
@@ -429,7 +429,7 @@ def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfi
 
 def _person(row: Mapping[str, Any]) -> Person:
     lang: Lang = "en" if row.get("language") == "en" else "zh"
-    accounts = {key: str(row.get(key, "")) for key in ("slack", "wecom")}
+    accounts = {key: str(row.get(key, "")) for key in ("slack", "wecom", "email", "role")}
     return Person(name=_need(row, "name", "people"), phone=str(row.get("phone", "")), lang=lang, **accounts)
 
 

@@ -11,10 +11,11 @@ from bot.app.parts import Parts, record, say
 from bot.app.ports import Tx
 from bot.app.summary import show_summary
 from bot.app.who import who_of
+from bot.domain.chat import Made, NewRoom
 from bot.domain.errors import SendFailed
 from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header, Message, Paragraph
-from bot.domain.text import Text
+from bot.domain.text import Text, same
 
 TITLE_LENGTH = 50
 PATIENCE_S = 10.0
@@ -25,7 +26,7 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
     """Make the room on the platform of `beside`, where it is announced; where none can be made, that is said."""
     title = _fit(f"{incident.id} {incident.title}")
     try:
-        key = await asyncio.wait_for(_asked(parts, beside, title, members), PATIENCE_S)
+        made = await asyncio.wait_for(_asked(parts, incident, beside, title, members), PATIENCE_S)
     except (SendFailed, TimeoutError) as exc:
         why = str(exc) or f"no answer within {PATIENCE_S:g} s"
         async with parts.store.begin() as tx:
@@ -36,6 +37,7 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
             await _say(parts, tx, incident, beside.key, Paragraph(text=text))
         parts.wake()
         return
+    key = made.key
     async with parts.store.begin() as tx:
         current = replace(await tx.incidents.get(incident.id) or incident, room=key)
         # One that was resolved meanwhile gets its room for the record, and the room is free.
@@ -45,21 +47,33 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
         await tx.incidents.save(current)
         text = Text(f"战情室已建：{title}", f"war room opened: {title}")
         at = parts.clock.now()
-        data = {"room": key, "members": list(members)}
+        data = {"room": key, "members": list(members), "left_out": list(made.left_out)}
         await record(tx, EntryKind.INCIDENT, text, at=at, actor=by, room=key, incident=current.id, data=data)
         await show_summary(parts, tx, current)
         await show_alerts(parts, tx, current)
         await _bring_verdict(parts, tx, current, beside)
         go_on = Paragraph(text=Text(f"在房间 “{title}” 里继续", f'go on in the room "{title}"'))
         await _say(parts, tx, current, beside.key, Header(text=text, tone="info"), go_on)
+        if made.note:
+            await _say(parts, tx, current, key, Paragraph(text=same(made.note)))
     parts.wake()
 
 
-async def _asked(parts: Parts, beside: Room, title: str, members: Sequence[str]) -> str:
+async def _asked(parts: Parts, incident: Incident, beside: Room, title: str, members: Sequence[str]) -> Made:
     platform = parts.chat.get(beside.platform)
     if platform is None:
         raise SendFailed(f"the platform {beside.platform} is not configured")
-    return await platform.create_room(title, members)
+    people = [parts.directory.find(name) for name in members]
+    accounts = (person.account(beside.platform) for person in people if person)
+    wanted = NewRoom(
+        incident=incident.id,
+        title=title,
+        lang=beside.lang,
+        members=tuple(dict.fromkeys(filter(None, accounts))),
+        topic=f"{incident.severity} · {incident.title}",
+        link=parts.public_url,
+    )
+    return await platform.create_room(wanted)
 
 
 async def first_called(parts: Parts, tx: Tx, incident: Incident) -> list[str]:

@@ -81,9 +81,13 @@ def page_row(page: Page, *, due_at: datetime) -> OutboxRow:
     )
 
 
+_PLAIN = ("key", "room", "author", "answers", "thread", "pinned", "mention")
+"""Fields of a message that are JSON as they stand."""
+
+
 def chat_row(message: Message, *, due_at: datetime, incident: str | None = None) -> OutboxRow:
     """A message as an outbox row; the same message again is an edit of it."""
-    said = {"key": message.key, "room": message.room, "author": message.author, "blocks": to_json(message.blocks)}
+    said = {name: getattr(message, name) for name in _PLAIN} | {"blocks": to_json(message.blocks)}
     key = f"chat:{message.room}:{message.key}"
     return OutboxRow(key=key, kind="chat", payload={"message": said}, due_at=due_at, incident=incident)
 
@@ -97,9 +101,8 @@ def read_page(payload: Mapping[str, Any]) -> Page:
 def read_message(payload: Mapping[str, Any]) -> Message:
     """The inverse of `chat_row`. Raises KeyError or TypeError on a payload that is no message."""
     row = payload["message"]
-    return Message(
-        key=row["key"], room=row["room"], blocks=from_json(row["blocks"]), author=row.get("author", "warroom")
-    )
+    plain = {name: row[name] for name in _PLAIN if name in row}
+    return Message(**{**plain, "mention": tuple(row.get("mention", ())), "blocks": from_json(row["blocks"])})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from bot.domain.message import (
     Bullets,
     Buttons,
     Code,
+    File,
     Header,
     Matrix,
     MatrixCell,
@@ -68,6 +69,8 @@ def _lines(block: Block, lang: Lang) -> Iterator[str]:  # noqa: C901 - one case 
             yield from grid([[c.in_(lang) for c in columns], *[list(r) for r in rows]])
         case Buttons(buttons=buttons):
             yield "  ".join(f"[{b.label.in_(lang)}: {b.command}]" for b in buttons)
+        case File(name=name, title=title):
+            yield f"📎 {title.in_(lang)} ({name})"
         case Code(text=text):
             yield from text.splitlines()
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.alert import KeptAlert, OpenGroup
 from bot.domain.change import Change
+from bot.domain.chat import Captured, Inbound, Made, NewRoom, Profile
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
@@ -75,12 +76,15 @@ class Doorkeeper(Protocol):
 class ChatPlatform(Protocol):
     """One chat platform. Rooms it does not own are never passed to it."""
 
-    async def put(self, message: Message, room: Room, ref: str | None) -> str:
-        """Post the message, or edit the one `ref` names; returns the platform's reference. Raises SendFailed."""
+    async def put(self, message: Message, room: Room, ref: str | None, *, thread: str | None = None) -> str:
+        """Post the message, or edit the one `ref` names; returns the platform's reference. Raises SendFailed.
+
+        `thread` is the reference of the message it belongs under, where that was said and the message names one.
+        """
         ...
 
-    async def create_room(self, title: str, members: Sequence[str]) -> str:
-        """Create a room and return its key ("platform:id"). Raises SendFailed."""
+    async def create_room(self, wanted: NewRoom) -> Made:
+        """Create a room; its key is "platform:id". Raises SendFailed."""
         ...
 
     def refresh(self, room: str) -> None:
@@ -97,6 +101,49 @@ class Direct(Protocol):
 
         What is said there goes the way of every message.
         """
+        ...
+
+
+@runtime_checkable
+class Profiles(Protocol):
+    """A chat platform that knows more of an account than its id."""
+
+    async def profile(self, account: str) -> Profile | None:
+        """What it tells of the account of this id; None when it knows none. Raises SendFailed."""
+        ...
+
+
+@runtime_checkable
+class Archives(Protocol):
+    """A chat platform that can put a room away when nothing is left to do in it."""
+
+    async def archive(self, room: str) -> None:
+        """Put the room of this key away; one that is away already is no error. Raises SendFailed."""
+        ...
+
+
+@runtime_checkable
+class Partial(Protocol):
+    """A chat platform whose bots cannot all reach all of its rooms: one live connection, held by one of them."""
+
+    def out_of_reach(self) -> Sequence[str]:
+        """Beginnings of keys of rooms that this bot cannot write to just now; another one is left to do it."""
+        ...
+
+
+class ChatDoor(Protocol):
+    """Where chat platforms bring what people say."""
+
+    async def said(self, inbound: Inbound) -> None:
+        """Take a line in and begin to carry it out; returns when it is recorded, so that it can be acknowledged.
+
+        What it leads to, errors too, is said in its room by way of `put`. Long work goes on afterwards. Never raises
+        for what the line says; raises StoreUnavailable only when it could neither be recorded nor answered.
+        """
+        ...
+
+    async def captured(self, captured: Captured) -> bool:
+        """Keep a message in the timeline of the room's incident; False when that was done before."""
         ...
 
 

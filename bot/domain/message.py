@@ -119,17 +119,37 @@ class Code:
     text: str
 
 
-Block = Header | Paragraph | Bullets | Ranking | Matrix | Progress | Table | Buttons | Code
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """A file to take away. `content` is text, or base64 where `encoded`."""
+
+    name: str
+    title: Text
+    content: str
+    media_type: str = "text/markdown"
+    encoded: bool = False
+
+
+Block = Header | Paragraph | Bullets | Ranking | Matrix | Progress | Table | Buttons | Code | File
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """Something said in a room. Saying it again under the same `key` edits it in place."""
+    """Something said in a room. Saying it again under the same `key` edits it in place.
+
+    `answers` is the platform's id of the message it answers, `thread` the key of an earlier message it belongs under;
+    a platform that has neither says it in the room. `pinned` is kept in sight. `mention` are ids of accounts of the
+    room's platform that must notice it.
+    """
 
     key: str
     room: str
     blocks: tuple[Block, ...]
     author: str = "warroom"
+    answers: str = ""
+    thread: str = ""
+    pinned: bool = False
+    mention: tuple[str, ...] = ()
 
 
 def to_json(blocks: Sequence[Block]) -> list[dict[str, Any]]:
@@ -187,4 +207,5 @@ _LOADERS: dict[str, Any] = {
         buttons=tuple(Button(label=_text(b["label"]), command=b["command"], primary=b["primary"]) for b in v["buttons"])
     ),
     "code": lambda v: Code(text=v["text"]),
+    "file": lambda v: File(**{**v, "title": _text(v["title"])}),
 }

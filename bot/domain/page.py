@@ -20,6 +20,13 @@ class Person:
     lang: Lang = "zh"
     slack: str = ""
     wecom: str = ""
+    email: str = ""
+    role: str = ""
+    """What they may do (`bot.domain.access`); "" is what everybody may."""
+
+    def account(self, platform: str) -> str:
+        """The id of their account on a chat platform; "" where none is known."""
+        return {"slack": self.slack, "wecom": self.wecom}.get(platform, "")
 
 
 class CallStatus(StrEnum):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
 
+from bot.domain.chat import Made, NewRoom
 from bot.domain.errors import SendFailed
 from bot.domain.incident import Room
 from bot.domain.message import Message
@@ -19,6 +19,7 @@ class Put:
     room: Room
     edited: str | None
     ref: str
+    thread: str | None = None
 
 
 class FakeChat:
@@ -44,7 +45,7 @@ class FakeChat:
         """Refuse the next puts with these errors, in order."""
         self._next.extend(errors)
 
-    async def put(self, message: Message, room: Room, ref: str | None) -> str:
+    async def put(self, message: Message, room: Room, ref: str | None, *, thread: str | None = None) -> str:
         """Record the message under its old or a new reference. Raises SendFailed when told to."""
         self.attempts += 1
         await self.gate.wait()
@@ -53,16 +54,16 @@ class FakeChat:
         if self.down and (not self.down_rooms or room.key in self.down_rooms):
             raise self.down
         new = ref or f"{self.platform}-{len(self.puts) + 1}"
-        self.puts.append(Put(message=message, room=room, edited=ref, ref=new))
+        self.puts.append(Put(message=message, room=room, edited=ref, ref=new, thread=thread))
         return new
 
-    async def create_room(self, title: str, members: Sequence[str]) -> str:
+    async def create_room(self, wanted: NewRoom) -> Made:
         """Record the room; its key is "platform:room-n". Raises SendFailed while `down`."""
         if self.down:
             raise self.down
         key = f"{self.platform}:room-{len(self.rooms) + 1}"
-        self.rooms.append((key, title, tuple(members)))
-        return key
+        self.rooms.append((key, wanted.title, wanted.members))
+        return Made(key=key)
 
     def refresh(self, room: str) -> None:
         """Record that the room is to be drawn anew."""

@@ -18,6 +18,7 @@ from bot.adapters.console.platform import LIMIT, ConsolePlatform
 from bot.adapters.console.render import SYMBOLS, Renderer, cell_view, span
 from bot.adapters.console.sessions import CODE_LIFE_S, COOKIE, LIFE_S, TRIES, Sessions, clean_name
 from bot.adapters.console.words import COMMANDS, KINDS, WORDS
+from bot.domain.chat import NewRoom
 from bot.domain.errors import SendFailed, UserError
 from bot.domain.incident import EntryKind, Impact, IncidentState, Room, StatusUpdate, VendorCase
 from bot.domain.message import Bullets, Code, Header, MatrixCell, Message, Paragraph
@@ -389,12 +390,16 @@ async def test_edits_waiting_for_a_browser_become_one() -> None:
         assert messages == {"run-2": progress(17)}
 
 
+def room_for(title: str) -> NewRoom:
+    return NewRoom(incident="INC-42", title=title)
+
+
 async def test_new_rooms_get_keys_of_their_own_even_for_the_same_title() -> None:
     platform = ConsolePlatform()
-    keys = {await platform.create_room("INC-42 短信不可用 / SMS!", ["lin"]) for _ in range(50)}
+    keys = {(await platform.create_room(room_for("INC-42 短信不可用 / SMS!"))).key for _ in range(50)}
     assert len(keys) == 50
     assert all(re.fullmatch(r"console:inc-42-sms-[0-9a-f]{6}", key) for key in keys)
-    assert (await platform.create_room("短信", [])).startswith("console:room-")
+    assert (await platform.create_room(room_for("短信"))).key.startswith("console:room-")
 
 
 def test_a_session_is_signed_expires_and_survives_nothing_forged() -> None:

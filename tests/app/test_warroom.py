@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bot.domain.chat import Made, NewRoom
 from bot.domain.errors import SendFailed
 from bot.domain.incident import EntryKind
 from tests.diagnosis import nights
@@ -42,7 +43,7 @@ async def test_one_war_room_for_each_incident(tmp_path: Path) -> None:
 async def test_where_no_room_can_be_created_the_room_at_hand_is_the_war_room(tmp_path: Path) -> None:
     async with a_night(tmp_path) as night:
 
-        async def refuse(title: str, members: object) -> str:
+        async def refuse(wanted: NewRoom) -> Made:
             raise SendFailed("not allowed", permanent=True)
 
         night.chat.create_room = refuse  # type: ignore[method-assign,assignment]

@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Pager
+from bot.domain.chat import NewRoom
 from bot.domain.errors import SendFailed
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.incident import Room
@@ -56,7 +57,7 @@ async def test_the_fake_chat_shows_edits_in_place_and_fails_when_told_to() -> No
     chat.fail_next(SendFailed("HTTP 500"))
     with pytest.raises(SendFailed):
         await port.put(message("x"), room, None)
-    assert await port.create_room("战情室", ["lin"]) == "fake:room-1"
+    assert (await port.create_room(NewRoom(incident="INC-1", title="战情室", members=("lin",)))).key == "fake:room-1"
 
 
 async def test_the_fake_phone_rings_once_for_each_key_also_after_an_uncertain_failure() -> None:

@@ -6,8 +6,9 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
+from bot.domain.chat import Made, NewRoom
 from bot.domain.errors import SendFailed
 from bot.domain.incident import Room
 from bot.domain.message import Message
@@ -66,7 +67,7 @@ class ConsolePlatform:
         self._subscriptions: set[Subscription] = set()
         self._closed = False
 
-    async def put(self, message: Message, room: Room, ref: str | None) -> str:
+    async def put(self, message: Message, room: Room, ref: str | None, *, thread: str | None = None) -> str:
         """Show the message in every open browser; its key is its reference. Raises SendFailed after `close`."""
         if self._closed:
             raise SendFailed("the web console is shutting down")
@@ -83,10 +84,10 @@ class ConsolePlatform:
         """The rooms that some browser has open."""
         return {subscription.room for subscription in self._subscriptions}
 
-    async def create_room(self, title: str, members: Sequence[str]) -> str:
+    async def create_room(self, wanted: NewRoom) -> Made:
         """A key for a new room, "console:" and the ASCII words of the title; the application saves the room."""
-        words = re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")[:SLUG_LENGTH].strip("-") or "room"
-        return f"console:{words}-{secrets.token_hex(3)}"
+        words = re.sub(r"[^a-z0-9]+", "-", wanted.title.lower()).strip("-")[:SLUG_LENGTH].strip("-") or "room"
+        return Made(key=f"console:{words}-{secrets.token_hex(3)}")
 
     def refresh(self, room: str) -> None:
         """Make the room's browsers read it anew."""

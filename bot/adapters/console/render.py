@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from markupsafe import Markup, escape
 
 from bot.adapters.console.words import COMMANDS, KINDS, WORDS
 from bot.domain.incident import Entry
-from bot.domain.message import Buttons, CellState, Header, Matrix, MatrixCell, Message, Share
+from bot.domain.message import Buttons, CellState, File, Header, Matrix, MatrixCell, Message, Share
 from bot.domain.text import Lang, Text, percent, same
 
 SYMBOLS: dict[CellState, str] = {
@@ -70,6 +71,7 @@ class Renderer:
             undefined=StrictUndefined,
         )
         self._jinja.filters |= {"say": _say, "rich": _rich, "percent": percent, "clock": self.clock}
+        self._jinja.filters["download"] = _download
         self._jinja.globals |= {"w": _word, "cell": cell_view, "matrix_states": matrix_states, "strength": strength}
         self._jinja.globals |= {"kinds": KINDS, "commands": COMMANDS, "span": span, "ago": ago}
 
@@ -211,6 +213,12 @@ def _linked(word: str) -> Markup:
 @pass_context
 def _say(context: Context, text: Text | None) -> Markup:
     return Markup("") if text is None else _rich(text.in_(context["lang"]))
+
+
+def _download(file: File) -> str:
+    """The file as an address of its own."""
+    content = file.content if file.encoded else base64.b64encode(file.content.encode()).decode()
+    return f"data:{file.media_type};base64,{content}"
 
 
 @pass_context

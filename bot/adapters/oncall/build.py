@@ -128,8 +128,8 @@ class Builder:
 def _person(name: str, model: PersonModel, given: Person | None, lang: Lang) -> Person:
     """What the file says goes over what warroom.toml says of the same person."""
     base = given or Person(name=name, lang=lang)
-    said: dict[str, Any] = {"phone": model.phone, "lang": model.language, "slack": model.slack, "wecom": model.wecom}
-    return replace(base, **{key: value for key, value in said.items() if value})
+    said: dict[str, Any] = {name: getattr(model, name) for name in ("phone", "slack", "wecom", "email", "role")}
+    return replace(base, **{key: value for key, value in {**said, "lang": model.language}.items() if value})
 
 
 def _severity(name: str, model: SeverityModel) -> Severity:

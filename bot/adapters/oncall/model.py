@@ -43,6 +43,8 @@ class PersonModel(Strict):
     language: Literal["zh", "en"] | None = None
     slack: str = Field(default="", description="member id, such as U01ABCDEF")
     wecom: str = Field(default="", description="userid")
+    email: str = Field(default="", description="finds their chat accounts where those are not named")
+    role: Literal["", "viewer", "responder", "commander", "admin"] = Field(default="", description="what they may do")
     also: People = Field(default=[], description="what calendars call this person: a full name, an e-mail address")
 
 
