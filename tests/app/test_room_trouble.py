@@ -11,6 +11,7 @@ import pytest
 from bot.app.alert_sources import AlertSource
 from bot.app.alerts import take
 from bot.domain.alert import Alert, AlertStatus
+from bot.domain.chat import Made, NewRoom
 from tests.transcript import ROOM, Night, a_night
 
 
@@ -37,9 +38,9 @@ async def test_a_platform_that_hangs_holds_up_neither_the_alert_nor_the_calls(
 ) -> None:
     monkeypatch.setattr("bot.app.create_room.PATIENCE_S", 0.2)
 
-    async def hang(title: str, members: object) -> str:
+    async def hang(wanted: NewRoom) -> Made:
         await asyncio.sleep(3600)
-        return ""
+        return Made(key="")
 
     night.chat.create_room = hang  # type: ignore[method-assign,assignment]
     source = AlertSource(name="prom", kind="generic", token="t", room=ROOM)
