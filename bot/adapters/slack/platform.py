@@ -22,9 +22,10 @@ from bot.adapters.slack.people import People
 from bot.adapters.slack.post import Place, Poster
 from bot.adapters.slack.recent import Recent
 from bot.adapters.slack.ref import Ref
+from bot.adapters.slack.rooms import Rooms
 from bot.adapters.slack.trouble import SlackRefused
 from bot.app.ports import ChatDoor, Clock
-from bot.domain.chat import Profile
+from bot.domain.chat import Made, NewRoom, Profile
 from bot.domain.errors import ConfigError
 from bot.domain.incident import Room
 from bot.domain.message import Message
@@ -63,11 +64,11 @@ class SlackPlatform:
         _check(settings)
         self._settings = settings
         self._lang = lang
-        self._zone = zone
         self._clock = clock
         self._langs: Recent[Lang] = Recent()
         self._api = Api(token=settings.bot_token, base_url=settings.api_url)
         self._people = People(self._api, clock)
+        self._rooms = Rooms(self._api, clock, template=settings.room_name, zone=zone)
         self._answers = Answers(self._api, clock)
         self._poster = Poster(self._api, clock, Pace(clock, gap_s=gap_s))
         modals = Modals(self._api, severities, self._lang_of)
@@ -112,6 +113,16 @@ class SlackPlatform:
         part = fit(message, room.lang, tables=False).parts[0]
         note = {"type": "context", "elements": [{"type": "mrkdwn", "text": INVITE.in_(room.lang)}]}
         return await self._answers.instead(channel, {"text": part.text, "blocks": [*part.blocks[:49], note]})
+
+    async def create_room(self, wanted: NewRoom) -> Made:
+        """Make a channel and bring people into it. Raises SendFailed when there is none."""
+        made = await self._rooms.create(wanted)
+        self._langs.put(made.key, wanted.lang)
+        return made
+
+    async def archive(self, room: str) -> None:
+        """Put a channel away. Raises SendFailed."""
+        await self._rooms.archive(room)
 
     def refresh(self, room: str) -> None:
         """Nothing: what was said in another language stays as it was said."""
