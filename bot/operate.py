@@ -72,8 +72,6 @@ async def doctor(path: Path | None) -> int:
     ]:
         print(f"{'ok  ' if good else 'MEND'} {line}")
         problems += not good
-    for name in config.not_built:
-        print(f"note {name}: configured, but this version has no adapter for it yet")
     return 1 if problems else 0
 
 

@@ -311,6 +311,10 @@ class Rooms(Protocol):
         """The rooms that have this incident, oldest first."""
         ...
 
+    async def mirrors(self, key: str) -> Sequence[str]:
+        """Keys of the other rooms that show what this one shows: the one it mirrors, and that one's mirrors."""
+        ...
+
 
 class Runs(Protocol):
     """What `/diag` found."""
@@ -470,11 +474,22 @@ class Outbox(Protocol):
         """Queue; False when the key is known. A "chat" key that is known gets the new payload and is due again."""
         ...
 
-    async def claim(self, *, owner: str, limit: int, lease_s: float, kind: str | None = None) -> Sequence[OutboxRow]:
+    async def claim(
+        self, *, owner: str, limit: int, lease_s: float, kind: str | None = None, but: Sequence[str] = ()
+    ) -> Sequence[OutboxRow]:
         """Take due rows whose lease is free, by the database's clock; each claim raises the generation.
 
-        Pages come before chat. A room has one chat row out at a time, so its messages keep their order.
+        Pages come before chat. A room has one chat row out at a time, and one that has to wait for its next try lets
+        none past, so its messages keep their order. Rooms whose key begins with one of `but` are left to others.
         """
+        ...
+
+    async def ref(self, key: str) -> str | None:
+        """The reference of what was sent under a key; None when it was not."""
+        ...
+
+    async def held_up(self, *, tries: int, most: int = 100) -> Sequence[OutboxRow]:
+        """What waits in rooms where a message of an incident failed so many times, oldest first."""
         ...
 
     async def finish(
