@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.alert import KeptAlert, OpenGroup
 from bot.domain.change import Change
-from bot.domain.chat import Captured, Inbound, Made, NewRoom, Profile
+from bot.domain.chat import Captured, Finding, Inbound, Made, NewRoom, Profile
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
@@ -119,6 +119,15 @@ class Archives(Protocol):
 
     async def archive(self, room: str) -> None:
         """Put the room of this key away; one that is away already is no error. Raises SendFailed."""
+        ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A chat platform that can tell whether it is set up rightly."""
+
+    async def check(self) -> Sequence[Finding]:
+        """What `warroom doctor` says of it; nothing is changed, and nothing is said to anybody."""
         ...
 
 
@@ -624,6 +633,10 @@ class Settings(Protocol):
 
     async def put(self, key: str, value: str) -> None:
         """Insert or replace."""
+        ...
+
+    async def swap(self, key: str, old: str, new: str) -> bool:
+        """Replace the value if it still is `old`; of several bots that try, one succeeds."""
         ...
 
     async def keep(self, key: str, value: str) -> str:
