@@ -317,12 +317,8 @@ class Bot:
             self._ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
         if self._tells:
             poller = CallPoller(self._store, self._tells, self._phone)
-            self._ticker.every(POLL_EVERY_S, lambda: self._poll(poller))
+            self._ticker.every(POLL_EVERY_S, lambda: self.parts.jobs.once("poll-calls", poller.round))
         self._ticker.start()
-
-    def _poll(self, poller: CallPoller) -> None:
-        if not self.parts.jobs.running("poll-calls"):
-            self.parts.jobs.start(poller.round(), key="poll-calls")
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""

@@ -51,6 +51,11 @@ class Jobs:
         if key:
             self._keyed[key] = task
 
+    def once(self, key: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Run in the background, unless an earlier job of that key still does."""
+        if not self.running(key):
+            self.start(work(), key=key)
+
     def stop(self, key: str) -> bool:
         """Cancel a job; False when none runs under the key."""
         task = self._keyed.pop(key, None)
