@@ -35,8 +35,8 @@ class Failover:
 
     def wake(self) -> None:
         """Look, unless an earlier look is under way."""
-        if len(self._parts.chat) > 1 and not self._parts.jobs.running("failover"):
-            self._parts.jobs.start(self.round(), key="failover")
+        if len(self._parts.chat) > 1:
+            self._parts.jobs.once("failover", self.round)
 
     async def round(self) -> None:
         """Say elsewhere what waits."""
