@@ -70,8 +70,7 @@ class Degraded:
 
     def wake(self) -> None:
         """Look in the background, unless an earlier look is still under way."""
-        if not self._parts.jobs.running(JOB):
-            self._parts.jobs.start(self.look(), key=JOB)
+        self._parts.jobs.once(JOB, self.look)
 
     async def look(self) -> None:
         """Merge what there is if the database is back, else call people about alerts that have waited long enough."""
