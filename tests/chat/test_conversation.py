@@ -104,6 +104,7 @@ def on_slack(mode: Any) -> Callable[[Path], Any]:
 PLATFORMS = {
     "console": on_console,
     "slack-http": on_slack("http"),
+    "slack-socket": on_slack("socket"),
 }
 
 
