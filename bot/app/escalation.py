@@ -19,7 +19,7 @@ from bot.app.call_card import show_step
 from bot.app.outgoing import page_row
 from bot.app.parts import Parts, record, say
 from bot.app.ports import Tx
-from bot.app.rooms import places
+from bot.app.rooms import places, thread_in
 from bot.app.who import next_words, policies_of, who_of
 from bot.domain.errors import StoreUnavailable
 from bot.domain.escalating import Decision, PageDue, begin, decide, held, hurried, over
@@ -303,7 +303,8 @@ async def _exhausted(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
 async def tell(parts: Parts, tx: Tx, incident: Incident, *blocks: Block) -> None:
     """Say something new in the incident's rooms."""
     for place in await places(tx, incident):
-        await say(parts, tx, Message(key=parts.new_id("msg"), room=place, blocks=blocks), incident=incident.id)
+        message = Message(key=parts.new_id("msg"), room=place, blocks=blocks, thread=thread_in(place, incident))
+        await say(parts, tx, message, incident=incident.id)
 
 
 async def _record(

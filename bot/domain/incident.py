@@ -114,6 +114,8 @@ class Room:
     incident: str | None = None
     lang_chosen: bool = True
     """False where nobody chose a language: the configuration's is spoken, also after that has changed."""
+    mirror_of: str | None = None
+    """The room, mostly on another platform, that this one shows: what is said in either stands in both."""
 
     @property
     def platform(self) -> str:

@@ -370,10 +370,10 @@ class SlackServer:
         for socket in going:
             await socket.ws.close()
 
-    def silence(self) -> None:
-        """Every socket of now goes deaf: nothing is read or answered on it any more, and it stays open."""
+    def silence(self, *, but_pings: bool = False) -> None:
+        """Every socket of now goes deaf and stays open: nothing is read on it any more, or nothing `but_pings`."""
         for socket in self.sockets:
-            socket.silent = True
+            socket.silent = not but_pings
         self.sockets.clear()
 
     async def connected(self, count: int = 1, *, within_s: float = 30.0) -> None:

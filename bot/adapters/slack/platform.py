@@ -23,6 +23,7 @@ from bot.adapters.slack.post import Place, Poster
 from bot.adapters.slack.recent import Recent
 from bot.adapters.slack.ref import Ref
 from bot.adapters.slack.rooms import Rooms
+from bot.adapters.slack.socket import IDLE_S, PING_S, SocketMode
 from bot.adapters.slack.trouble import SlackRefused
 from bot.app.ports import ChatDoor, Clock
 from bot.domain.chat import Made, NewRoom, Profile
@@ -60,6 +61,8 @@ class SlackPlatform:
         zone: tzinfo = UTC,
         severities: Sequence[str] = ("sev1", "sev2", "sev3", "sev4"),
         gap_s: float = 1.0,
+        ping_s: float = PING_S,
+        idle_s: float = IDLE_S,
     ) -> None:
         _check(settings)
         self._settings = settings
@@ -75,6 +78,9 @@ class SlackPlatform:
         keeper = Keeper(self._api)
         self._inlet = Inlet(door, self._answers, keeper, modals, lang=lang, reaction=settings.reaction)
         self._app = bolt_app(self._inlet, base_url=settings.api_url)
+        self._socket = SocketMode(
+            self._api, self._app, app_token=settings.app_token, clock=clock, ping_s=ping_s, idle_s=idle_s
+        )
 
     def routes(self) -> Sequence[Route]:
         """What Slack posts to in HTTP mode; nothing in Socket Mode."""
@@ -85,6 +91,8 @@ class SlackPlatform:
 
     async def run(self) -> None:
         """Hold the connection of Socket Mode until cancelled; in HTTP mode there is nothing to hold."""
+        if self._settings.mode == "socket":
+            await self._socket.run()
         await asyncio.Event().wait()
 
     async def close(self) -> None:
