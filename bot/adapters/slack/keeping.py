@@ -8,11 +8,11 @@ from typing import Any
 
 from bot.adapters.slack.api import Api
 from bot.adapters.slack.mrkdwn import typed
-from bot.adapters.slack.read import NAME, Keep, moment
+from bot.adapters.slack.read import NAME, Keep, author, moment
 from bot.adapters.slack.recent import Recent
 from bot.adapters.slack.trouble import SlackRefused
 from bot.app.ports import ChatDoor
-from bot.domain.chat import Account, Captured
+from bot.domain.chat import Captured
 from bot.domain.errors import SendFailed
 from bot.domain.text import legible
 
@@ -41,12 +41,12 @@ class Keeper:
         return await door.captured(
             Captured(
                 text=legible(_text_of(message))[:MOST_CHARACTERS] or "…",
-                author=Account(platform=NAME, id=str(message.get("user") or message.get("bot_id") or "?")),
+                author=author(message),
                 by=keep.by,
                 room=f"{NAME}:{keep.channel}",
                 at=moment(keep.ts),
                 message_id=ident,
-                link=str(link),
+                link=legible(str(link)),
             )
         )
 

@@ -21,8 +21,8 @@ DECLARE = "declare"
 """The callback id of the modal that declares an incident."""
 PLAIN_SUBTYPES = (None, "file_share", "thread_broadcast")
 """Subtypes of messages that somebody typed."""
-_ID = re.compile(r"[\w.-]{1,100}")
-_TS = re.compile(r"\d{1,12}\.\d{1,9}")
+_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_TS = re.compile(r"\d{1,12}\.\d{1,9}", re.ASCII)
 
 
 class Unreadable(Exception):
@@ -317,6 +317,12 @@ def _map(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise Unreadable(f"{key} is {'missing' if value is None else 'not an object'}")
     return value
+
+
+def author(message: Mapping[str, Any]) -> Account:
+    """Who wrote a message that was fetched or delivered: a person, or the bot that said it."""
+    found = next((i for key in ("user", "bot_id") if isinstance(i := message.get(key), str) and _ID.fullmatch(i)), "?")
+    return Account(platform=NAME, id=found)
 
 
 def _short_hash(*words: str) -> str:
