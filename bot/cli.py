@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     _probe(commands)
     _command(commands)
     _reads(commands)
+    _export(commands)
     _playbook(commands)
     _oncall(commands)
     _replay(commands)
@@ -410,6 +411,29 @@ def _reads(commands: Commands) -> None:
             parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
         _format(parser)
         _remote(parser)
+
+
+EXPORT_EPILOG = """\
+token: WARROOM_API_TOKEN
+pdf needs a Chromium on the bot's machine; html prints from any browser. json has both languages.
+examples:
+  warroom export INC-42 --format md -o INC-42.md
+  warroom export INC-42 --format html --lang en -o INC-42.html
+"""
+
+
+def _export(commands: Commands) -> None:
+    def run(args: argparse.Namespace) -> int:
+        from bot.remote import export
+
+        return export(args.incident, form=args.format, lang=args.lang, out=args.output, server=args.server)
+
+    parser = _add(commands, "export", "The postmortem of an incident as a file.", run, EXPORT_EPILOG)
+    parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
+    parser.add_argument("--format", choices=("md", "html", "pdf", "json"), default="md", help="default md")
+    parser.add_argument("--lang", choices=("zh", "en"), default="", help="default: the bot's language")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it (default: stdout)")
+    _remote(parser)
 
 
 def _playbook(commands: Commands) -> None:
