@@ -148,12 +148,12 @@ class Bot:
             directory=directory,
             vendors=_vendor_rooms(config, directory),
             change_feed=bool(config.changes),
-            alone=config.database_url.startswith("sqlite"),
+            alone=not config.several,
             mirror_on=config.mirrors,
             fallback_room=config.fallback_room,
             groups=config.groups,
             default_level=config.default_level,
-            agents_meet_one_bot=not config.database_url.startswith("sqlite") and config.nats is None,
+            agents_meet_one_bot=config.several and config.nats is None,
             pagers=bool(self._pagers),
             lang=config.lang,
             timezone=config.timezone,
@@ -170,8 +170,7 @@ class Bot:
         self._platforms = chat_platforms(config, Door(self.parts), clock, holds=self._holds)
         chat |= self._platforms
         self._ticker = Ticker()
-        several = not config.database_url.startswith("sqlite")
-        self._bell = Bell(config.database_url, self._look) if several else None
+        self._bell = Bell(config.database_url, self._look) if config.several else None
         self.escalator = Escalator(self.parts, lambda s: self._ticker.once(s, self.escalator.wake, name="escalation"))
         self.degraded = Degraded(
             self.parts,
@@ -481,7 +480,7 @@ async def open_store(config: Config, redactor: Redactor) -> SqlStore:
     """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
     store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
     try:
-        if config.database_url.startswith("sqlite"):
+        if not config.several:
             await store.upgrade()
         problem = await store.check()
     except StoreUnavailable as exc:

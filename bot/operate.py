@@ -191,9 +191,7 @@ async def _nats(config: Config) -> tuple[bool, str]:
     except ConfigError as exc:
         return False, f"NATS: {exc}"
     if address is None:
-        several = (
-            "" if config.database_url.startswith("sqlite") else "; a second bot on this database would not see them"
-        )
+        several = "; a second bot on this database would not see them" if config.several else ""
         return True, f"NATS: none configured; agents come to this server by WebSocket{several}"
     problem = await trouble(address)
     return not problem, f"NATS: {address.server.url} {'cannot be used: ' + problem if problem else 'lets the bot in'}"

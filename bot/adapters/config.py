@@ -145,6 +145,11 @@ class Config:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
 
+    @property
+    def several(self) -> bool:
+        """Whether several bots may work on the database: an SQLite file is one bot's."""
+        return not self.database_url.startswith("sqlite")
+
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
@@ -217,7 +222,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[
         groups=read_groups(table.get("groups", [])),
         default_level=level(value("access", "default"), "access.default"),
         fallback_room=_fallback(value("chat", "fallback")),
-        mirrors=tuple(dict.fromkeys(word.strip() for word in value("chat", "mirror").split(",") if word.strip())),
+        mirrors=tuple(dict.fromkeys(re.findall(r"[a-z]+", value("chat", "mirror")))),
     )
 
 

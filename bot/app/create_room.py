@@ -97,7 +97,7 @@ async def _bring_verdict(parts: Parts, tx: Tx, incident: Incident, beside: Room)
         return
     for message, _, _ in await tx.messages.list(beside.key):
         if message.key == run.id:
-            copy = Message(key=f"{run.id}-war", room=incident.room, blocks=message.blocks)
+            copy = Message(key=run.war_key, room=incident.room, blocks=message.blocks)
             await say(parts, tx, copy, incident=incident.id)
 
 

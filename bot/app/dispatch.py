@@ -32,6 +32,7 @@ from bot.app.outgoing import chat_row
 from bot.app.parts import Call, Parts, Then, answering, record, say
 from bot.app.ports import Tx
 from bot.app.postmortem.command import postmortem
+from bot.app.rooms import room_of
 from bot.domain import command as commands
 from bot.domain.access import Level, needed
 from bot.domain.command import Command, unknown
@@ -171,7 +172,7 @@ async def _accept(parts: Parts, tx: Tx, arrived: _Arrived) -> Room | None:
     key = f"{arrived.room}:{arrived.user}:{arrived.message_id}"
     if arrived.message_id and not await tx.inbox.first(key, at=arrived.at):
         return None
-    place = await _room(parts, tx, arrived.room)
+    place = await room_of(parts, tx, arrived.room)
     if arrived.echo:
         said = Message(
             key=arrived.message_id or parts.new_id("said"),
@@ -222,14 +223,6 @@ def _case(command: Command) -> UseCase:
         hint = Text("/help 列出全部命令", "/help lists them all")
         raise unknown(Text("命令", "command"), command.verb, VERBS, hint)
     return case
-
-
-async def _room(parts: Parts, tx: Tx, key: str) -> Room:
-    found = await tx.rooms.get(key)
-    if found is None:
-        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang, lang_chosen=False)
-        await tx.rooms.save(found)
-    return found
 
 
 def _error_blocks(error: UserError) -> tuple[Block, ...]:

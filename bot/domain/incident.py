@@ -242,6 +242,11 @@ class Run:
     finished_at: datetime | None = None
     document: Mapping[str, Any] | None = None
 
+    @property
+    def war_key(self) -> str:
+        """The key of its card in a war room that was made after it began; `id` is that of the card where it began."""
+        return f"{self.id}-war"
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Watch:
