@@ -364,7 +364,9 @@ class Bot:
         key = await key_of(self.parts.store, said)
         if key is None:
             return False
-        return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
+        return await phone_reported(
+            self.parts, pager=pager, key=key, status=said.status, digits=said.digits, by=said.by
+        )
 
     async def _alerted(self, name: str, found: Sequence[Alert]) -> dict[str, object]:
         return await alerts.receive(self.parts, self._alert_sources[name], found)
