@@ -17,14 +17,16 @@ from bot.app.alert_card import show_alerts
 from bot.app.alert_sources import AlertSource
 from bot.app.first_look import first_look
 from bot.app.grading import call_people, regrade
+from bot.app.incident_words import regraded
 from bot.app.opening import open_incident
 from bot.app.parts import Parts, Then, record
 from bot.app.ports import Tx
 from bot.app.rooms import open_in, room_of
 from bot.app.summary import show_summary
-from bot.domain.alert import Alert, AlertStatus, KeptAlert, join, worse
+from bot.domain.alert import Alert, AlertStatus, KeptAlert, join
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind, Incident, Room
+from bot.domain.severity import gravest
 from bot.domain.text import Text, same
 
 NAMED = 5
@@ -74,7 +76,7 @@ async def _keep(parts: Parts, source: AlertSource, alerts: Sequence[Alert]) -> b
             group = source.rules.group(alert)
             if group in calling or len(calling) < source.rules.most:
                 first = calling.setdefault(group, alert)
-                calling[group] = replace(first, severity=worse(first.severity, alert.severity))
+                calling[group] = replace(first, severity=gravest((first.severity, alert.severity)))
     for group, alert in calling.items():
         key = f"{source.name}:{group}"
         row = {"alert": key, "source": source.name, "title": alert.title, "severity": alert.severity}
@@ -158,14 +160,11 @@ async def _plan(parts: Parts, tx: Tx, source: AlertSource, alerts: Sequence[Aler
 async def _opened(parts: Parts, tx: Tx, source: AlertSource, news: _Fresh) -> Incident:
     first = news.alerts[0]
     room = await _free_room(parts, tx, source, first)
-    severity = first.severity
-    for alert in news.alerts:
-        severity = worse(severity, alert.severity)
     incident = await open_incident(
         parts,
         tx,
         title=first.title if len(news.alerts) == 1 else _many(first.title, len(news.alerts)).in_(room.lang),
-        severity=severity,
+        severity=gravest(alert.severity for alert in news.alerts),
         room=room,
         by=source.name,
         env=[env] if (env := first.labels.get("env") or first.labels.get("environment")) else [],
@@ -203,12 +202,9 @@ async def _tell(parts: Parts, tx: Tx, incident: Incident, news: Sequence[KeptAle
         mine = [alert for alert in changed if alert.status is status]
         if mine:
             await _record(tx, incident, mine, status, at=now)
-    gravest = incident.severity
-    for alert in changed:
-        if alert.status is AlertStatus.FIRING:
-            gravest = worse(gravest, alert.severity)
-    if gravest != incident.severity:
-        await _raise(parts, tx, incident, gravest, by=changed[0].source)
+    severity = gravest((incident.severity, *(a.severity for a in changed if a.status is AlertStatus.FIRING)))
+    if severity != incident.severity:
+        await _raise(parts, tx, incident, severity, by=changed[0].source)
     await show_alerts(parts, tx, incident)
 
 
@@ -216,7 +212,7 @@ async def _raise(parts: Parts, tx: Tx, incident: Incident, severity: str, *, by:
     then = await regrade(parts, tx, incident, severity)
     await tx.incidents.save(then)
     was = incident.severity
-    text = Text(f"{then.id} 级别 {was} → {severity}（告警）", f"{then.id} severity {was} is now {severity} (an alert)")
+    text = regraded(then, was=was) + Text("（告警）", " (an alert)")
     data = {"severity": severity, "was": was}
     at = parts.clock.now()
     await record(tx, EntryKind.INCIDENT, text, at=at, actor=by, room=then.room, incident=then.id, data=data)

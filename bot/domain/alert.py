@@ -144,8 +144,3 @@ def join(alert: Alert, groups: Sequence[OpenGroup], rules: AlertRules, now: date
     if len(lately) >= rules.most:
         return max(lately, key=lambda incident: (lately[incident], incident))
     return None
-
-
-def worse(one: str, other: str) -> str:
-    """The graver of two severities: sev1 is the gravest."""
-    return min(one, other)
