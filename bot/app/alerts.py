@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -124,9 +125,22 @@ class _Fresh:
 
 
 @dataclass(kw_only=True)
+class _News:
+    """Alerts of one incident to keep, and which of them tell what was not known."""
+
+    kept: list[KeptAlert] = field(default_factory=list)
+    changed: list[Alert] = field(default_factory=list)
+
+    def add(self, kept: KeptAlert, *, changed: bool) -> None:
+        self.kept.append(kept)
+        if changed:
+            self.changed.append(kept.alert)
+
+
+@dataclass(kw_only=True)
 class _Plan:
     fresh: list[_Fresh] = field(default_factory=list)
-    joined: dict[str, list[KeptAlert]] = field(default_factory=dict)
+    joined: defaultdict[str, _News] = field(default_factory=lambda: defaultdict(_News))
 
 
 async def _plan(parts: Parts, tx: Tx, source: AlertSource, alerts: Sequence[Alert], taken: Taken) -> _Plan:
@@ -142,13 +156,13 @@ async def _plan(parts: Parts, tx: Tx, source: AlertSource, alerts: Sequence[Aler
         if before is not None and ours:
             told_again = before.alert.status is alert.status
             kept = replace(before, alert=alert, last_at=now, times=before.times + (not told_again))
-            plan.joined.setdefault(before.incident, []).append(kept)
+            plan.joined[before.incident].add(kept, changed=not told_again)
             taken.known += told_again
         elif alert.status is AlertStatus.RESOLVED:
             taken.known += 1
         elif incident := join(alert, groups, rules, now):
             kept = KeptAlert(alert=alert, group=group, incident=incident, first_at=now, last_at=now)
-            plan.joined.setdefault(incident, []).append(kept)
+            plan.joined[incident].add(kept, changed=True)
         else:
             one = fresh.get(group) or (list(fresh.values())[-1] if len(fresh) >= rules.most else _Fresh(group=group))
             one.alerts.append(alert)
@@ -172,7 +186,7 @@ async def _opened(parts: Parts, tx: Tx, source: AlertSource, news: _Fresh) -> In
     )
     now = parts.clock.now()
     kept = [KeptAlert(alert=a, group=news.group, incident=incident.id, first_at=now, last_at=now) for a in news.alerts]
-    await _tell(parts, tx, incident, kept)
+    await _tell(parts, tx, incident, _News(kept=kept, changed=news.alerts))
     return incident
 
 
@@ -189,13 +203,10 @@ async def _free_room(parts: Parts, tx: Tx, source: AlertSource, alert: Alert) ->
     return replace(own, title=alert.title[:50])
 
 
-async def _tell(parts: Parts, tx: Tx, incident: Incident, news: Sequence[KeptAlert]) -> None:
+async def _tell(parts: Parts, tx: Tx, incident: Incident, news: _News) -> None:
     """Keep alerts of an incident that is locked; record what is new, raise its severity if need be, draw the card."""
-    before = {k.alert.key: k.alert.status for k in await tx.alerts.of(incident.id)}
-    for kept in news:
-        await tx.alerts.put(kept)
-    changed = [k.alert for k in news if before.get(k.alert.key) is not k.alert.status]
-    if not changed:
+    await tx.alerts.put(news.kept)
+    if not (changed := news.changed):
         return
     now = parts.clock.now()
     for status in AlertStatus:
