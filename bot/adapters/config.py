@@ -211,7 +211,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[
         groups=read_groups(table.get("groups", [])),
         default_level=level(value("access", "default"), "access.default"),
         fallback_room=_fallback(value("chat", "fallback")),
-        mirrors=tuple(dict.fromkeys(word.strip() for word in value("chat", "mirror").split(",") if word.strip())),
+        mirrors=tuple(dict.fromkeys(re.findall(r"[a-z]+", value("chat", "mirror")))),
     )
 
 
