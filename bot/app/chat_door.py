@@ -24,11 +24,13 @@ class Door:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._accounts = Accounts(parts)
+        self._known: set[str] = set()
+        """Rooms that were introduced, so that nobody looks again."""
 
     async def said(self, inbound: Inbound) -> None:
         """Take a line in; returns when it is recorded. Long work goes on afterwards."""
         caller = await self._accounts.caller(inbound.who)
-        if inbound.room_title or inbound.lang:
+        if inbound.room not in self._known:
             await self._introduce(inbound)
         await handle(
             self._parts,
@@ -47,6 +49,7 @@ class Door:
                 room = await room_of(self._parts, tx, inbound.room)
                 known = replace(room, title=inbound.room_title or room.title, lang=inbound.lang or room.lang)
                 await tx.rooms.save(replace(known, lang_chosen=inbound.lang is not None))
+        self._known.add(inbound.room)
 
     async def captured(self, captured: Captured) -> bool:
         """Keep a message in the timeline of the room's incident, at its own time; False when it was kept before."""

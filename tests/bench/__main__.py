@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import delivery, fanout, memory, startup, throughput, timing
+from tests.bench import chat, delivery, fanout, memory, startup, throughput, timing
 from tests.bench.table import FULL, QUICK, Measure, Row, document, machine, markdown
 
 ROWS: dict[str, Measure] = {
@@ -24,6 +24,7 @@ ROWS: dict[str, Measure] = {
     "thousand": delivery.thousand,
     "killed": delivery.killed,
     "returned": delivery.returned,
+    "slack": chat.slack,
 }
 
 

@@ -67,12 +67,13 @@ async def test_a_message_in_a_thread_is_found() -> None:
         assert [kept.text for kept in b.door.kept] == ["the resolver"]
 
 
-async def test_the_shortcut_tells_whoever_used_it() -> None:
+async def test_the_shortcut_keeps_a_message_and_what_is_said_of_it_goes_under_it() -> None:
     async with bot() as b:
         await b.slack.keeps("C0OPS", "U0LIN", spoken(b, "found it"))
-        assert [kept.text for kept in b.door.kept] == ["found it"]
-        ((_, body),) = b.slack.responses
-        assert (body["response_type"], body["text"]) == ("ephemeral", "it is in the timeline")
+        (kept,) = b.door.kept
+        assert (kept.text, kept.by.name) == ("found it", "lin")
+        await b.says(Paragraph(text=same("lin put this in the timeline")), answers=kept.message_id)
+        assert b.shown() == ["<U0WANG> found it", "  ↳ lin put this in the timeline"]
 
 
 async def test_what_the_bot_pins_itself_is_nothing_to_keep() -> None:

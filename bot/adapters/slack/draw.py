@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bot.adapters.slack.matrix import matrix_rows, table_rows
-from bot.adapters.slack.mrkdwn import bold, cut, length, mention, pieces, rich, verbatim
+from bot.adapters.slack.mrkdwn import bold, cut, escape, length, mention, pieces, rich, verbatim
 from bot.app.plain import COLON, TONES, grid, plain
 from bot.domain.message import (
     Block,
@@ -193,7 +193,7 @@ def _short(block: Bullets, lang: Lang) -> bool:
 
 
 def _share(share: Share, lang: Lang) -> str:
-    return f"`{percent(share.share):>4}` {rich(share.title.in_(lang))}"
+    return f"`{escape(percent(share.share)):>4}` {rich(share.title.in_(lang))}"
 
 
 def _evidence(shares: Sequence[Share], lang: Lang) -> list[SlackBlock]:

@@ -89,20 +89,20 @@ def _bearable(block: SlackBlock) -> Iterator[SlackBlock]:
         half = len(block["elements"]) // 2
         for elements in (block["elements"][:half], block["elements"][half:]):
             yield from _bearable({**block, "elements": elements})
-    elif block["type"] == "section":
+    elif block["type"] in ("section", "context"):
         yield from _halves(block)
     else:
         yield _note("…")
 
 
 def _halves(block: SlackBlock) -> Iterator[SlackBlock]:
-    """A section as two or three smaller ones."""
-    text = block["text"]["text"]
-    code = text.startswith("```\n")
-    inner = text[4:-4] if code else text
+    """A section, or small print, as two or three smaller ones."""
+    said = block["text"] if block["type"] == "section" else block["elements"][0]
+    code = said["text"].startswith("```\n")
+    inner = said["text"][4:-4] if code else said["text"]
     for piece in pieces(inner, (length(inner) + 1) // 2):
-        said = f"```\n{piece}\n```" if code else piece
-        yield from _bearable({**block, "text": {**block["text"], "text": said}})
+        half = {**said, "text": f"```\n{piece}\n```" if code else piece}
+        yield from _bearable({**block, **({"text": half} if block["type"] == "section" else {"elements": [half]})})
 
 
 def _buttons_early(blocks: Sequence[SlackBlock]) -> list[SlackBlock]:

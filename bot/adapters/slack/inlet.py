@@ -24,6 +24,7 @@ NOT_TAKEN = Text(
     "Warroom 现在记不下命令（数据库和本地暂存都不可用）；请稍后再试，并用电话联系值班",
     "Warroom can record nothing just now (neither database nor spool); try again, and call who is on duty by phone",
 )
+WAS_KEPT = Text("时间线里已经有了", "it is in the timeline already")
 BROKEN = Text("这个命令没能执行；已写进 Warroom 的日志", "this could not be carried out; the log of Warroom says why")
 
 
@@ -111,7 +112,7 @@ class Inlet:
 
     async def _keep(self, keep: Keep) -> Reply:
         try:
-            text = await self._keeper.keep(keep, self._door)
+            first = await self._keeper.keep(keep, self._door)
         except (StoreUnavailable, SendFailed) as exc:
             log.warning("a message could not be kept: %s", exc)
             if keep.respond:
@@ -124,5 +125,6 @@ class Inlet:
         except Exception:
             log.exception("a message could not be kept")
             return Reply()
-        await self._answers.privately(keep.respond, text.in_(self._lang))
+        if not first:
+            await self._answers.privately(keep.respond, WAS_KEPT.in_(self._lang))
         return Reply()

@@ -9,16 +9,15 @@ from typing import Any
 from bot.adapters.slack.api import Api
 from bot.adapters.slack.mrkdwn import typed
 from bot.adapters.slack.read import NAME, Keep, moment
+from bot.adapters.slack.recent import Recent
 from bot.adapters.slack.trouble import SlackRefused
 from bot.app.ports import ChatDoor
 from bot.domain.chat import Account, Captured
 from bot.domain.errors import SendFailed
-from bot.domain.text import Text, legible
+from bot.domain.text import legible
 
 log = logging.getLogger(__name__)
 
-KEPT = Text("已记入时间线", "it is in the timeline")
-WAS_KEPT = Text("时间线里已经有了", "it is in the timeline already")
 MOST_CHARACTERS = 4000
 
 
@@ -28,25 +27,28 @@ class Keeper:
     def __init__(self, api: Api) -> None:
         self._api = api
         self.bot = ""
+        self.roots: Recent[str] = Recent(1000)
+        """The thread each kept message is in or begins, by what the door knows it by."""
 
-    async def keep(self, keep: Keep, door: ChatDoor) -> Text:
-        """Bring it to the door; what to tell the one who asked. Raises SendFailed, Unreadable, StoreUnavailable."""
+    async def keep(self, keep: Keep, door: ChatDoor) -> bool:
+        """Bring it to the door; False when it was kept before. Raises SendFailed, Unreadable, StoreUnavailable."""
         if not keep.respond and keep.by.id == await self.whoami():
-            return KEPT
+            return True
         message = keep.message if keep.message.get("text") and keep.message.get("user") else await self._fetched(keep)
         link = message.get("permalink") or await self._link(keep)
-        first = await door.captured(
+        ident = f"keep/{keep.channel}/{keep.ts}"
+        self.roots.put(ident, str(message.get("thread_ts") or keep.ts))
+        return await door.captured(
             Captured(
                 text=legible(_text_of(message))[:MOST_CHARACTERS] or "…",
                 author=Account(platform=NAME, id=str(message.get("user") or message.get("bot_id") or "?")),
                 by=keep.by,
                 room=f"{NAME}:{keep.channel}",
                 at=moment(keep.ts),
-                message_id=f"keep/{keep.channel}/{keep.ts}",
+                message_id=ident,
                 link=str(link),
             )
         )
-        return KEPT if first else WAS_KEPT
 
     async def whoami(self) -> str:
         """The bot's own account; "" while Slack does not tell."""

@@ -19,6 +19,8 @@ def escape(text: str) -> str:
 
 
 _URL = re.compile(r"https?://[^\s<>\"'|，。；、）)】\]]+")
+URL_LENGTH = 600
+"""A longer address is shown as text: as a link it could not be cut, and a section has an end."""
 
 
 def rich(text: str) -> str:
@@ -26,7 +28,8 @@ def rich(text: str) -> str:
     parts: list[str] = []
     end = 0
     for found in _URL.finditer(text):
-        parts += [escape(text[end : found.start()]), f"<{escape(found[0])}>"]
+        address = escape(found[0])
+        parts += [escape(text[end : found.start()]), f"<{address}>" if length(address) <= URL_LENGTH else address]
         end = found.end()
     return "".join([*parts, escape(text[end:])])
 

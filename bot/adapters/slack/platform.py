@@ -12,6 +12,7 @@ from starlette.routing import Route
 from bot.adapters.slack.answers import Answers
 from bot.adapters.slack.api import Api
 from bot.adapters.slack.bolt import bolt_app
+from bot.adapters.slack.doctor import check
 from bot.adapters.slack.fit import fit
 from bot.adapters.slack.guard import Guard
 from bot.adapters.slack.inlet import Inlet
@@ -26,7 +27,7 @@ from bot.adapters.slack.rooms import Rooms
 from bot.adapters.slack.socket import IDLE_S, PING_S, SocketMode
 from bot.adapters.slack.trouble import SlackRefused
 from bot.app.ports import ChatDoor, Clock
-from bot.domain.chat import Made, NewRoom, Profile
+from bot.domain.chat import Finding, Made, NewRoom, Profile
 from bot.domain.errors import ConfigError
 from bot.domain.incident import Room
 from bot.domain.message import Message
@@ -45,7 +46,9 @@ INVITE = Text(
 
 
 class SlackPlatform:
-    """Implements `ChatPlatform`, `Direct`, `Profiles` and `Archives`. Raises ConfigError for secrets that are missing.
+    """Implements `ChatPlatform`, `Direct`, `Profiles`, `Archives` and `Checks`.
+
+    Raises ConfigError where a secret is missing.
 
     `door` is called for everything that comes in; `severities` are what the form offers; `zone` is what dates in
     names of rooms are told in.
@@ -75,8 +78,8 @@ class SlackPlatform:
         self._answers = Answers(self._api, clock)
         self._poster = Poster(self._api, clock, Pace(clock, gap_s=gap_s))
         modals = Modals(self._api, severities, self._lang_of)
-        keeper = Keeper(self._api)
-        self._inlet = Inlet(door, self._answers, keeper, modals, lang=lang, reaction=settings.reaction)
+        self._keeper = Keeper(self._api)
+        self._inlet = Inlet(door, self._answers, self._keeper, modals, lang=lang, reaction=settings.reaction)
         self._app = bolt_app(self._inlet, base_url=settings.api_url)
         self._socket = SocketMode(
             self._api, self._app, app_token=settings.app_token, clock=clock, ping_s=ping_s, idle_s=idle_s
@@ -105,7 +108,7 @@ class SlackPlatform:
         self._langs.put(room.key, room.lang)
         channel = await self._people.channel(room.key)
         old, parent = Ref.read(ref), Ref.read(thread)
-        under = parent.root if parent and parent.channel == channel else thread_of(message.answers, channel)
+        under = parent.root if parent and parent.channel == channel else self._asked_in(message.answers, channel)
         if old is not None:
             channel = old.channel
         try:
@@ -142,6 +145,14 @@ class SlackPlatform:
     async def profile(self, account: str) -> Profile | None:
         """What Slack tells of an account. Raises SendFailed."""
         return await self._people.profile(account)
+
+    def _asked_in(self, answers: str, channel: str) -> str:
+        """The thread of the message that is answered; of one that was kept, the message itself."""
+        return self._keeper.roots.get(answers) or thread_of(answers, channel)
+
+    async def check(self) -> Sequence[Finding]:
+        """What `warroom doctor` says of Slack."""
+        return await check(self._api, self._settings, self._clock)
 
     def _lang_of(self, room: str) -> Lang:
         return self._langs.get(room) or self._lang

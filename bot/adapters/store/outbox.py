@@ -6,11 +6,13 @@ A row is "pending" until it is "sent", "failed" or "cancelled". `generation` cou
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, and_, case, or_, select
+from sqlalchemy import BindParameter, ColumnElement, Integer, Row, and_, bindparam, case, or_, select
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from bot.adapters.store.session import Session, dump_raw, load
 from bot.adapters.store.tables import outbox
@@ -73,32 +75,9 @@ class SqlOutbox:
     ) -> Sequence[OutboxRow]:
         """Take due rows whose lease is free, by the database's clock; each claim raises the generation."""
         now = await self._session.now()
-        due = (
-            select(outbox.c.key)
-            .where(_free(outbox, now), _first_in_lane(now))
-            .order_by(outbox.c.kind.desc(), outbox.c.due_at, outbox.c.seq)
-            .limit(limit)
-            .with_for_update(skip_locked=True, of=outbox)
-        )
-        if kind is not None:
-            due = due.where(outbox.c.kind == kind)
-        for prefix in but:
-            due = due.where(or_(outbox.c.lane.is_(None), ~outbox.c.lane.startswith(prefix, autoescape=True)))
-        # A CTE with a row lock is run exactly once; the same SELECT inside IN (...) may be run again and again.
-        taken = due.cte("taken")
-        statement = (
-            outbox.update()
-            .where(outbox.c.key.in_(select(taken.c.key)))
-            .values(
-                owner=owner,
-                lease_until=now + timedelta(seconds=lease_s),
-                generation=outbox.c.generation + 1,
-                attempts=outbox.c.attempts + 1,
-                claimed_version=outbox.c.version,
-            )
-            .returning(outbox)
-        )
-        rows = (await self._session.connection.execute(statement)).all()
+        given = {"now": now, "until": now + timedelta(seconds=lease_s), "most": limit, "by": owner}
+        statement = _claim(kind, tuple(but))
+        rows = (await self._session.connection.execute(statement, given)).all()
         return [_row(row) for row in sorted(rows, key=lambda row: (row.kind != "page", row.due_at, row.seq))]
 
     async def finish(
@@ -189,12 +168,44 @@ def _lane(row: OutboxRow) -> str | None:
     return str(message["room"]) if isinstance(message, dict) and message.get("room") else None
 
 
-def _free(table: Any, now: datetime) -> ColumnElement[bool]:
-    c = table.c
+@functools.lru_cache(maxsize=64)
+def _claim(kind: str | None, but: tuple[str, ...]) -> ReturningUpdate[Any]:
+    """The statement of a claim, made once: making it costs more than running it. Wants now, until, most and by."""
+    c = outbox.c
+    now, until = (bindparam(name, type_=c.due_at.type) for name in ("now", "until"))
+    due = (
+        select(c.key)
+        .where(_free(now), _first_in_lane(now))
+        .order_by(c.kind.desc(), c.due_at, c.seq)
+        .limit(bindparam("most", type_=Integer))
+        .with_for_update(skip_locked=True, of=outbox)
+    )
+    if kind is not None:
+        due = due.where(c.kind == kind)
+    for prefix in but:
+        due = due.where(or_(c.lane.is_(None), ~c.lane.startswith(prefix, autoescape=True)))
+    # A CTE with a row lock is run exactly once; the same SELECT inside IN (...) may be run again and again.
+    taken = due.cte("taken")
+    return (
+        outbox.update()
+        .where(c.key.in_(select(taken.c.key)))
+        .values(
+            owner=bindparam("by", type_=c.owner.type),
+            lease_until=until,
+            generation=c.generation + 1,
+            attempts=c.attempts + 1,
+            claimed_version=c.version,
+        )
+        .returning(outbox)
+    )
+
+
+def _free(now: BindParameter[Any]) -> ColumnElement[bool]:
+    c = outbox.c
     return and_(c.state == PENDING, c.due_at <= now, or_(c.lease_until.is_(None), c.lease_until <= now))
 
 
-def _first_in_lane(now: datetime) -> ColumnElement[bool]:
+def _first_in_lane(now: BindParameter[Any]) -> ColumnElement[bool]:
     # An older row of the same room goes first, also one that waits for its next try: a platform that was away or
     # asked for a pause shows its messages in the order they were said.
     older = outbox.alias("older")
