@@ -35,6 +35,7 @@ from bot.adapters.console.web import Look
 from bot.adapters.heartbeat import Heartbeat
 from bot.adapters.pagers import make as make_pager
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook
+from bot.adapters.postmortem import FileScribe
 from bot.adapters.scheduler import Ticker
 from bot.adapters.spool import FileSpool
 from bot.adapters.store import SqlStore
@@ -160,6 +161,7 @@ class Bot:
             hang_up_by=frozenset(p.name for p in self._pagers if isinstance(p, HangsUp)),
             wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",
+            scribe=FileScribe(config.templates),
         )
         self._hold = Hold(store, "wecom-bot", secrets.token_hex(8))
         self._platforms = chat_platforms(config, Door(self.parts), clock, holds=self._holds)

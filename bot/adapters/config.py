@@ -30,7 +30,7 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
     "server": ("listen", "public_url", "language", "timezone", "heartbeat_url", "heartbeat_every", "meeting_url"),
     "database": ("url",),
     "agents": ("nats_url", "nats_prefix"),
-    "paths": ("playbooks", "spool", "oncall"),
+    "paths": ("playbooks", "spool", "oncall", "templates"),
     "delivery": ("lease_s", "poll_s"),
     "patrol": (
         "every",
@@ -99,6 +99,8 @@ class Config:
     """What must not be lost while the database is away."""
     oncall: Path | None = None
     """A file or folder with people, schedules, policies, vendors and severities; None: `people` only."""
+    templates: Path | None = None
+    """A folder with the team's own templates of postmortems; None: the shipped ones."""
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
     changes: tuple[Sender, ...] = ()
@@ -182,6 +184,7 @@ def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[
         database_url=_database(value("database", "url", "sqlite:///warroom.db"), secret("DATABASE_PASSWORD", environ)),
         playbooks=Path(folder) if folder else None,
         spool=Path(value("paths", "spool") or "warroom-spool"),
+        templates=Path(templates) if (templates := value("paths", "templates")) else None,
         oncall=Path(oncall) if (oncall := value("paths", "oncall")) else None,
         pagers=_pagers(table.get("pagers", []), environ),
         people=tuple(_person(row) for row in table.get("people", [])),

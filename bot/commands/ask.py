@@ -1,10 +1,11 @@
-"""Commands that ask a bot that runs: diag, probe, command, agents, incidents, timeline."""
+"""Commands that ask a bot that runs: diag, probe, command, agents, incidents, timeline, export."""
 
 from __future__ import annotations
 
 import argparse
 import os
 from collections.abc import Callable
+from pathlib import Path
 
 from bot.commands.common import Commands, add, add_format, add_server
 
@@ -17,6 +18,14 @@ examples:
   warroom probe dns sms.tencentcloudapi.com from shanghai via vpc count=20
   warroom probe http https://sms.tencentcloudapi.com from all --format json
   warroom probe trace 119.29.29.29 from shanghai vm, office
+"""
+
+EXPORT_EPILOG = """\
+token: WARROOM_API_TOKEN
+pdf needs a Chromium on the bot's machine; html prints from any browser. json has both languages.
+examples:
+  warroom export INC-42 --format md -o INC-42.md
+  warroom export INC-42 --format html --lang en -o INC-42.html
 """
 
 
@@ -115,3 +124,19 @@ def reads(commands: Commands) -> None:
             parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
         add_format(parser)
         add_server(parser)
+
+
+def export(commands: Commands) -> None:
+    """The postmortem as a file."""
+
+    def run(args: argparse.Namespace) -> int:
+        from bot.remote import export
+
+        return export(args.incident, form=args.format, lang=args.lang, out=args.output, server=args.server)
+
+    parser = add(commands, "export", "The postmortem of an incident as a file.", run, EXPORT_EPILOG)
+    parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
+    parser.add_argument("--format", choices=("md", "html", "pdf", "json"), default="md", help="default md")
+    parser.add_argument("--lang", choices=("zh", "en"), default="", help="default: the bot's language")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it (default: stdout)")
+    add_server(parser)
