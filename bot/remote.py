@@ -65,7 +65,15 @@ class Remote:
         """DELETE. Raises RemoteError."""
         return self._call("DELETE", path)
 
+    def fetch(self, path: str, **params: Any) -> bytes:
+        """GET a file. Raises RemoteError."""
+        return self._answer("GET", path, params=params).content
+
     def _call(self, method: str, path: str, **kwargs: Any) -> Any:
+        answer = self._answer(method, path, **kwargs)
+        return answer.json() if answer.content else None
+
+    def _answer(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
         try:
             answer = self._client.request(method, path, **kwargs)
         except httpx.TimeoutException as exc:
@@ -76,7 +84,7 @@ class Remote:
             hint = tls_hint(exc, self._url) or "start one with `warroom serve`, or name it with --server URL"
             raise RemoteError(f"no bot at {self._url} ({exc}); {hint}") from exc
         if answer.is_success:
-            return answer.json() if answer.content else None
+            return answer
         raise RemoteError(_reason(answer), code=_code(answer))
 
 
@@ -227,6 +235,23 @@ def timeline(incident: str, *, server: str, as_json: bool) -> int:
     """`warroom timeline INCIDENT`."""
     rows = Remote(server).get(f"/api/v1/incidents/{incident}/timeline")
     _table(rows, ("at", "kind", "actor", "text"), as_json=as_json)
+    return DONE
+
+
+def export(incident: str, *, form: str, lang: str, out: Path | None, server: str) -> int:
+    """`warroom export INCIDENT`: into the file, or on stdout."""
+    content = Remote(server, timeout_s=120.0).fetch(
+        f"/api/v1/incidents/{quote(incident, safe='')}/export", format=form, lang=lang
+    )
+    if out is None:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+        return DONE
+    try:
+        out.write_bytes(content)
+    except OSError as exc:
+        raise ConfigError(f"{out}: {exc.strerror}") from exc
+    print(f"{out}: {len(content):,} bytes", file=sys.stderr)
     return DONE
 
 

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bot.adapters.playbooks import read_playbook
+from bot.adapters.postmortem import FileScribe
 from bot.adapters.store import SqlStore
 from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
@@ -151,6 +152,7 @@ async def a_night(
         alone=alone,
         pagers=True,
         lang="en",
+        scribe=FileScribe(),
         wake=lambda: (deliverer.wake(), escalator.wake()),  # type: ignore[arg-type, return-value]
     )
     escalator = Escalator(parts, lambda s: loop.call_later(s, escalator.wake) and None)

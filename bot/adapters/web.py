@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import html
@@ -12,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
@@ -139,6 +140,7 @@ def make_app(
     _health(app, service)
     guarded = _guard(api_token)
     _api(app, service, guarded)
+    _exports(app, service, guarded)
     _agents_api(app, service, guarded)
     _hooks(app, phones, phone_reported, base_url)
     _ack_links(app, links, phone_reported)
@@ -281,6 +283,19 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
             raise HTTPException(404, f"no incident {incident}")
         entries = await service.timeline(room=None, incident=found.id)
         return [_entry(e, service.lang) for e in entries]
+
+
+def _exports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
+    @app.get("/api/v1/incidents/{incident}/export", dependencies=guarded)
+    async def export(incident: str, form: Annotated[str, Query(alias="format")] = "md", lang: str = "") -> Response:
+        """The postmortem as a file: format md, html, pdf or json, lang zh or en."""
+        file = await service.export(incident, form=form.lower(), lang=lang_of(lang) if lang else None)
+        if file is None:
+            raise HTTPException(404, f"no incident {incident}")
+        content = base64.b64decode(file.content) if file.encoded else file.content.encode()
+        # A download and never a page of ours, whatever is in it.
+        headers = {"Content-Disposition": f'attachment; filename="{file.name}"', "X-Content-Type-Options": "nosniff"}
+        return Response(content, media_type=file.media_type, headers=headers)
 
 
 def _agents_api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:

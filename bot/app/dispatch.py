@@ -31,6 +31,7 @@ from bot.app.escalation import touched
 from bot.app.outgoing import chat_row
 from bot.app.parts import Call, Parts, Then, answering, record, say
 from bot.app.ports import Tx
+from bot.app.postmortem.command import postmortem
 from bot.app.rooms import room_of
 from bot.domain import command as commands
 from bot.domain.access import Level, needed
@@ -60,6 +61,7 @@ VERBS: Mapping[str, UseCase] = {
     "vendor": vendor.vendor,
     "note": note.note,
     "timeline": timeline.timeline,
+    "postmortem": postmortem,
     "agents": agents.agents,
     "playbooks": playbooks.playbooks,
     "language": language.language,

@@ -17,6 +17,9 @@ from bot.diagnosis.investigation import Investigation
 from bot.domain.incident import Run
 from bot.domain.text import Lang
 
+WORTH = 0.005
+"""A share from which on a hypothesis is told in both languages; one that explains something red always is."""
+
 
 def document(run: Investigation, kept: Run, *, took_s: float, lang: Lang, zone: tzinfo = UTC) -> dict[str, Any]:
     """The run, which is kept as `kept`, as one JSON object (shape: DESIGN, public surfaces).
@@ -85,6 +88,17 @@ def _texts(run: Investigation) -> dict[str, Any]:
         ],
         "deciding": [question.text.to_json() for question in questions(run)],
         "missing": missing(run).to_json(),
+        "hypotheses": {r.hypothesis.id: _told(r) for r in run.verdict().ranked if r.explained or r.share >= WORTH},
+    }
+
+
+def _told(ranked: Ranked) -> dict[str, Any]:
+    """A hypothesis in both languages: a postmortem may be read in another one than the room's."""
+    return {
+        "title": ranked.title.to_json(),
+        "remedy": ranked.remedy.to_json(),
+        "owner": ranked.hypothesis.owner.to_json(),
+        "evidence": {f.evidence.id: f.text.to_json() for f in ranked.findings if f.weight},
     }
 
 

@@ -57,6 +57,12 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/vendor tencent ticket T-123", Text("记工单号；replied 内容 记回复", "keep the ticket; replied TEXT the answer")),
     ("/note 23:40 TEXT", Text("记一条到时间线（可写当时的时间）", "put a line on the timeline, at its true time")),
     ("/timeline", Text("发生过什么", "what happened")),
+    (
+        "/postmortem html",
+        Text(
+            "复盘文件（md、html、pdf、json；可写 zh、en）", "the postmortem as a file (md, html, pdf, json; zh or en)"
+        ),
+    ),
     ("/agents", Text("有哪些观测点", "who is looking, from where")),
     ("/playbooks", Text("能诊断哪些服务", "what can be diagnosed")),
     ("/language en", Text("这个房间说哪种语言（zh 或 en）", "the language of this room (zh or en)")),

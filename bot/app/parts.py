@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from bot.app.outgoing import chat_row
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
+from bot.app.postmortem.scribe import Scribe
 from bot.diagnosis.hypothesis import Hypothesis
 from bot.domain.access import Level
 from bot.domain.command import Command
@@ -139,6 +140,8 @@ class Parts:
     """What members of a platform's group may do, by "platform:group"."""
     default_level: Level = Level.RESPONDER
     """What somebody may do of whom nothing is written down, where anything is of anybody."""
+    scribe: Scribe | None = None
+    """Writes postmortems as files."""
     jobs: Jobs = field(default_factory=Jobs)
     counters: Counter[str] = field(default_factory=Counter)
     """What `/metrics` shows as `warroom_<name>_total`, since the start."""

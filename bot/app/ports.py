@@ -340,6 +340,10 @@ class Runs(Protocol):
         """The newest run of a room that found something."""
         ...
 
+    async def of(self, incident: str) -> Sequence[Run]:
+        """The runs of an incident, oldest first."""
+        ...
+
     async def unfinished(self, *, before: datetime) -> Sequence[Run]:
         """Runs begun before then that have no end."""
         ...
@@ -396,7 +400,7 @@ class Alerts(Protocol):
         """Those that are known, by key."""
         ...
 
-    async def put(self, kept: KeptAlert) -> None:
+    async def put(self, alerts: Sequence[KeptAlert]) -> None:
         """Insert or replace."""
         ...
 

@@ -18,13 +18,14 @@ from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
 from bot.app.ports import Tx
+from bot.app.postmortem.command import export
 from bot.app.rota import document
 from bot.app.watch import resume
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.command import Command
 from bot.domain.errors import PlaybookError, UserError
 from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
-from bot.domain.message import Header, Message, to_json
+from bot.domain.message import File, Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
 from bot.domain.schedule import Schedule, Shift, shifts
@@ -100,6 +101,13 @@ class Service:
         """One incident by id."""
         async with self._parts.store.begin() as tx:
             return await tx.incidents.get(name.upper())
+
+    async def export(self, name: str, *, form: str, lang: Lang | None = None) -> File | None:
+        """The postmortem of an incident; None when there is no such incident. Raises UserError."""
+        incident = await self.incident(name)
+        if incident is None:
+            return None
+        return await export(self._parts, incident, form=form, lang=lang or self.lang)
 
     def agents(self) -> Sequence[Agent]:
         """Every agent known, lost ones included."""

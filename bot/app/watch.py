@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 from bot.app import words
 from bot.app.gather import Gathering
@@ -17,7 +18,7 @@ from bot.diagnosis.investigation import Investigation
 from bot.domain.command import unknown
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import EntryKind, Watch
-from bot.domain.message import Block, Button, Buttons, Header, Message, Paragraph
+from bot.domain.message import Block, Button, Buttons, Header, Message, Paragraph, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.text import Text, same
 
@@ -156,7 +157,9 @@ async def _recovered(parts: Parts, known: Watch, investigation: Investigation) -
             return True
         room = await tx.rooms.get(known.room)
         incident = room.incident if room else None
-        facts = {"playbook": known.playbook, "seconds": round((now - known.since).total_seconds(), 1)}
+        facts: dict[str, Any] = {"playbook": known.playbook, "seconds": round((now - known.since).total_seconds(), 1)}
+        if table:
+            (facts["matrix"],) = to_json((table,))
         await record(tx, EntryKind.RECOVERY, text, at=now, room=known.room, incident=incident, data=facts)
         if incident is not None:
             blocks.append(Buttons(buttons=(Button(label=Text("故障已解决", "Resolve"), command="/incident resolve"),)))

@@ -32,6 +32,7 @@ NEEDS: Mapping[str, Level] = {
     "agents": Level.VIEWER,
     "playbooks": Level.VIEWER,
     "timeline": Level.VIEWER,
+    "postmortem": Level.VIEWER,
     "similar": Level.VIEWER,
     "oncall": Level.VIEWER,
     "oncall override": Level.COMMANDER,

@@ -53,6 +53,11 @@ class SqlRuns:
         row = (await self._session.connection.execute(statement)).mappings().one_or_none()
         return _run(row) if row else None
 
+    async def of(self, incident: str) -> Sequence[Run]:
+        """The runs of an incident, oldest first."""
+        statement = select(runs).where(runs.c.incident == incident).order_by(runs.c.started_at, runs.c.id)
+        return [_run(row) for row in (await self._session.connection.execute(statement)).mappings()]
+
     async def unfinished(self, *, before: datetime) -> Sequence[Run]:
         """Runs begun before then that have no end, locked until the transaction ends where the database can."""
         statement = select(runs).where(runs.c.finished_at.is_(None), runs.c.started_at < before).with_for_update()

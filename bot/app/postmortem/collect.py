@@ -1,0 +1,21 @@
+"""Reads what a report is made of, in one transaction: it all belongs to the same moment."""
+
+from __future__ import annotations
+
+from bot.app.parts import Parts
+from bot.app.ports import Tx
+from bot.app.postmortem.facts import Facts
+from bot.domain.incident import Incident
+
+EVERYTHING = 1_000_000
+
+
+async def collect(parts: Parts, tx: Tx, incident: Incident) -> Facts:
+    """The rows of the incident."""
+    return Facts(
+        incident=incident,
+        entries=await tx.timeline.read(incident=incident.id, limit=EVERYTHING),
+        runs=await tx.runs.of(incident.id),
+        calls=await tx.calls.list(incident.id),
+        zone=parts.timezone,
+    )
