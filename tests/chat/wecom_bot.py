@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import uvicorn
+from starlette.applications import Starlette
+
 from bot.adapters.wecom import WeComPlatform
 from bot.domain.incident import Room
 from bot.domain.message import Block, Message
@@ -48,14 +51,22 @@ async def running(wecom: WeComServer, *, holds: Callable[[], Awaitable[bool]] = 
     door = Door()
     zone = ZoneInfo("Asia/Shanghai")
     platform = WeComPlatform(wecom.settings(**more), door, lang="en", zone=zone, holds=holds)
+    config = uvicorn.Config(Starlette(routes=platform.routes()), port=0, log_level="warning", lifespan="off")
+    server = uvicorn.Server(config)
+    listener = config.bind_socket()
+    wecom.caller.base = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    serving = asyncio.create_task(server.serve([listener]))
     work = asyncio.create_task(platform.run())
     try:
+        await until(lambda: server.started)
         yield Bot(wecom, platform, door)
     finally:
         work.cancel()
         with suppress(asyncio.CancelledError):
             await work
         await platform.close()
+        server.should_exit = True
+        await serving
 
 
 async def until(what: Callable[[], object], *, s: float = PATIENCE_S) -> None:

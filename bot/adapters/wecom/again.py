@@ -23,6 +23,7 @@ Post = Callable[[Said], Awaitable[str]]
 @dataclass(kw_only=True)
 class _Told:
     at: float
+    moving: bool
     waiting: Said | None = None
     since: float = 0.0
     post: Post | None = None
@@ -38,7 +39,7 @@ class Again:
     def told(self, said: Said) -> None:
         """Remember that it was said just now, the first time or again."""
         key = (said.room, said.key)
-        self._told[key] = _Told(at=self._now())
+        self._told[key] = _Told(at=self._now(), moving=said.moving)
         self._told.move_to_end(key)
         while len(self._told) > MOST:
             self._told.popitem(last=False)
@@ -46,7 +47,7 @@ class Again:
     async def tell(self, said: Said, post: Post) -> str | None:
         """Say it now and return its reference, or keep it for later: None. Raises SendFailed."""
         known = self._told.get((said.room, said.key))
-        if known is None or self._now() - known.at >= PAUSE_S:
+        if known is None or known.moving or self._now() - known.at >= PAUSE_S:
             ref = await post(said)
             self.told(said)
             return ref

@@ -49,19 +49,37 @@ def complete(message: Message, lang: Lang) -> bool:
 
 
 def pressed(card: Mapping[str, Any], key: str, who: str) -> Card:
-    """The card after somebody pressed: who did what, and that button used up; the others stay."""
-    buttons, label = [], ""
+    """The card after somebody pressed: who did what, and that button marked.
+
+    It can be pressed again: the first one may not have been allowed to do it, and somebody else is.
+    """
+    buttons, label = [], key
     for button in card.get("button_list", ()):
         used = button["key"] == key
-        label = button["text"] if used else label
-        buttons.append({"text": short(f"✓{label}", LABEL), "style": 2, "key": DONE + key} if used else button)
-    title = {**card["main_title"], "desc": short(f"✓ {who}: {label or key}", DESC)}
+        if used:
+            label = button["text"].removeprefix("✓")
+            button = {**button, "text": short(f"✓{label}", LABEL), "style": 2}
+        buttons.append(button)
+    title = {**card["main_title"], "desc": short(f"✓ {who}: {label}", DESC)}
     return {**card, "main_title": title, "button_list": buttons}
+
+
+def final_card(message: Message, lang: Lang, *, task_id: str) -> Card:
+    """What a card becomes when its message has no buttons any more: this kind must have one, which does nothing."""
+    title, desc, body = _texts(message, lang)
+    used = {"text": "✓", "style": 2, "key": DONE}
+    return {
+        "card_type": "button_interaction",
+        "main_title": {"title": short(title, TITLE) or "✓"} | ({"desc": short(desc, DESC)} if desc else {}),
+        **({"sub_title_text": _fit(body)} if body else {}),
+        "button_list": [used],
+        "task_id": task_id,
+    }
 
 
 def unknown_card(key: str, task_id: str, who: str) -> Card:
     """What a card becomes of which we remember nothing."""
-    used = {"text": short(f"✓{key.lstrip('/')}", LABEL), "style": 2, "key": f"{DONE}{key}"}
+    used = {"text": short(f"✓{key.lstrip('/')}", LABEL), "style": 2, "key": key}
     title = {"title": short(key, TITLE), "desc": short(f"✓ {who}", DESC)}
     return {"card_type": "button_interaction", "main_title": title, "button_list": [used], "task_id": task_id}
 
