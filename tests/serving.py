@@ -96,7 +96,7 @@ def serving(folder: Path) -> Iterator[Serving]:
 
 
 def _wait(up: Serving) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         done = up.run("agents", "--format", "json")
         if done.returncode == 0 and [a["state"] for a in json.loads(done.stdout)] == ["ready"]:

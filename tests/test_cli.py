@@ -59,9 +59,24 @@ def test_commands_print_what_the_bot_says(bot: Serving) -> None:
     assert "declared INC-1" in bot.run("timeline", "INC-1").stdout
 
 
+def test_export_writes_the_postmortem_into_a_file_or_on_stdout(bot: Serving) -> None:
+    bot.run("command", "/incident declare the disk is full sev4", "--room", "console:export")
+    (name,) = [row["id"] for row in bot.json("incidents") if row["title"] == "the disk is full"]
+    out = bot.folder / "postmortem.html"
+    done = bot.run("export", name, "--format", "html", "--lang", "zh", "-o", str(out))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the disk is full" in out.read_text()
+    assert '<html lang="zh-CN">' in out.read_text()
+    done = bot.run("export", name.lower())
+    assert done.stdout.startswith(f"# Postmortem: {name} the disk is full")
+    assert json.loads(bot.run("export", name, "--format", "json").stdout)["incident"] == name
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
+        (("export", "INC-99"), 1, "no incident INC-99"),
+        (("export", "INC-1", "--format", "docx"), 2, "invalid choice"),
         (("diag", "smss"), 1, 'did you mean "sms"'),
         (("diag", "sms", "region"), 2, "write key=value"),
         (("diag", "sms", "region=mars"), 1, "there are: lab"),
