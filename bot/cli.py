@@ -396,6 +396,10 @@ def _reads(commands: Commands) -> None:
         def run(args: argparse.Namespace) -> int:
             from bot import remote
 
+            if name == "timeline" and (args.verify or args.head):
+                return remote.verify(
+                    args.incident, printed=args.head, server=args.server, as_json=args.format == "json"
+                )
             what = (args.incident,) if name == "timeline" else ()
             return int(getattr(remote, name)(*what, server=args.server, as_json=args.format == "json"))
 
@@ -409,6 +413,10 @@ def _reads(commands: Commands) -> None:
         parser = _add(commands, name, help_, read(name), "token: WARROOM_API_TOKEN\n")
         if name == "timeline":
             parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
+            parser.add_argument("--verify", action="store_true", help="whether an entry was edited, removed or cut off")
+            parser.add_argument(
+                "--head", action="append", default=[], metavar="HASH", help="with --verify: a head an export printed"
+            )
         _format(parser)
         _remote(parser)
 
