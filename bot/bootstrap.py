@@ -25,7 +25,6 @@ from starlette.routing import Route
 from bot.adapters import change_intake, oncall
 from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.adapters.alerts import intake as alert_hooks
-from bot.adapters.alerts.formats import Reading
 from bot.adapters.config import Config
 from bot.adapters.console.follow import Follower
 from bot.adapters.console.platform import ConsolePlatform
@@ -46,7 +45,6 @@ from bot.adapters.store.engine import sqlite_file
 from bot.adapters.web import Links, make_app
 from bot.app import alerts, changes
 from bot.app.admit import Gate
-from bot.app.alert_sources import AlertSource
 from bot.app.audit import EVERY_S, Auditor
 from bot.app.chat_door import Door
 from bot.app.degraded import Degraded
@@ -75,7 +73,6 @@ from bot.domain.log_filter import RewritingFilter
 from bot.domain.page import Callback, CallStatus
 from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
-from bot.domain.sender import Sender
 from bot.wire.nats import Subjects
 from bot.wire.signing import Signer
 
@@ -185,7 +182,6 @@ class Bot:
         )
         self.parts.keep = self.degraded.keep
         self._alert_sources = {source.name: source for source in config.alerts}
-        senders = [Sender(name=c.name, secret=c.secret, token=c.token) for c in config.changes]
         self.service = Service(self.parts, gate=gate, read_playbook=read_playbook)
         self._follower = Follower(self.platform, self.service.changed)
         self.app = make_app(
@@ -193,8 +189,8 @@ class Bot:
             api_token=config.api_token,
             routes=[
                 *websocket_routes(self.hub),
-                *change_intake.routes(senders, self._changed),
-                *alert_hooks.routes([_alert_source(source) for source in config.alerts], self._alerted),
+                *change_intake.routes(config.changes, self._changed),
+                *alert_hooks.routes(config.alerts, self._alerted),
                 *(route for platform in self._platforms.values() for route in platform.routes()),
                 *oncall.routes(feeds, self.service.shifts, lang=config.lang),
                 *self._console(lab),
@@ -364,7 +360,9 @@ class Bot:
         key = await key_of(self.parts.store, said)
         if key is None:
             return False
-        return await phone_reported(self.parts, pager=pager, key=key, status=said.status, digits=said.digits)
+        return await phone_reported(
+            self.parts, pager=pager, key=key, status=said.status, digits=said.digits, by=said.by
+        )
 
     async def _alerted(self, name: str, found: Sequence[Alert]) -> dict[str, object]:
         return await alerts.receive(self.parts, self._alert_sources[name], found)
@@ -583,17 +581,3 @@ def nats_address(config: Config) -> NatsAddress | None:
     except OSError as exc:
         raise ConfigError(f"WARROOM_NATS_CA_FILE {config.nats_ca_file}: {exc}") from exc
     return NatsAddress(server=config.nats, login=config.nats_login, subjects=Subjects(config.nats_prefix), tls=tls)
-
-
-def _alert_source(source: AlertSource) -> alert_hooks.Source:
-    return alert_hooks.Source(
-        sender=Sender(name=source.name, secret=source.secret, token=source.token),
-        reading=Reading(
-            source=source.name,
-            kind=source.kind,
-            fields=source.fields,
-            severities=source.severities,
-            severity=source.severity,
-            playbook=source.playbook,
-        ),
-    )

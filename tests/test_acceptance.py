@@ -26,6 +26,7 @@ from bot.app.alert_sources import AlertSource
 from bot.app.plain import plain
 from bot.app.resources import data_folder
 from bot.bootstrap import Bot, build, listen
+from bot.domain.alert import AlertKind
 from bot.domain.page import Person
 from bot.domain.pager_kinds import PagerConfig
 from bot.domain.webhooks import headers
@@ -156,7 +157,7 @@ async def chain(store_url: str, tmp_path: Path) -> AsyncIterator[Chain]:  # noqa
             playbooks=books,
             api_token=API,
             agent_token=AGENT,
-            alerts=(AlertSource(name="prom", kind="alertmanager", token=TOKEN),),
+            alerts=(AlertSource(name="prom", kind=AlertKind.ALERTMANAGER, token=TOKEN),),
             pagers=(PagerConfig(name="phones", kind="webhook", url=phone.url, secret=SECRET),),
             people=(Person(name="lin", phone="+8613800000001", lang="en"),),
         )

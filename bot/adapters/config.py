@@ -21,6 +21,7 @@ from bot.domain.page import Person
 from bot.domain.pager_kinds import KINDS, TIMEOUT_S, PagerConfig, variable
 from bot.domain.patrol import PatrolRules
 from bot.domain.platforms import SlackSettings, WeComSettings
+from bot.domain.sender import Sender
 from bot.domain.text import Lang
 from bot.domain.webhooks import key_of
 from bot.wire.nats import PREFIX, NatsLogin, Server, server
@@ -83,15 +84,6 @@ LISTS: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ChangesConfig:
-    """Somebody who posts changes; at least one of the two secrets is there."""
-
-    name: str
-    secret: str = field(default="", repr=False)
-    token: str = field(default="", repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Everything `warroom serve` needs to know."""
 
@@ -111,7 +103,7 @@ class Config:
     """A folder with the team's own templates of postmortems; None: the shipped ones."""
     pagers: tuple[PagerConfig, ...] = ()
     people: tuple[Person, ...] = ()
-    changes: tuple[ChangesConfig, ...] = ()
+    changes: tuple[Sender, ...] = ()
     alerts: tuple[AlertSource, ...] = ()
     meeting_url: str = ""
     """The team's voice call; "{incident}" in it stands for the id."""
@@ -442,12 +434,12 @@ def _hook_secrets(section: str, name: str, environ: Mapping[str, str]) -> tuple[
     return key, token
 
 
-def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> ChangesConfig:
+def _changes(row: Mapping[str, Any], environ: Mapping[str, str]) -> Sender:
     name, kind = _need(row, "name", "changes"), str(row.get("kind", "generic"))
     if kind != "generic":
         raise ConfigError(f'[[changes]] {name}: kind {kind!r} is not built; this version has "generic"')
     key, token = _hook_secrets("changes", name, environ)
-    return ChangesConfig(name=name, secret=key, token=token)
+    return Sender(name=name, secret=key, token=token)
 
 
 def _person(row: Mapping[str, Any]) -> Person:

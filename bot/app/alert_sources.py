@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
-from bot.domain.alert import AlertRules
+from bot.domain.alert import AlertKind, AlertRules
+from bot.domain.directory import SEVERITIES
 from bot.domain.errors import ConfigError
+from bot.domain.sender import Sender
 
-ALERT_KINDS = ("alertmanager", "grafana", "tencent", "generic")
 ALERT_FIELDS = ("key", "status", "title", "severity", "labels", "playbook", "url")
-SEVERITIES = ("sev1", "sev2", "sev3", "sev4")
+"""What `fields` may name."""
 MOST_INCIDENTS = 100
 LONGEST_WINDOW_S = 86_400
 
@@ -27,7 +28,7 @@ class AlertSource:
     """
 
     name: str
-    kind: str
+    kind: AlertKind
     secret: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     room: str = "console:main"
@@ -37,6 +38,11 @@ class AlertSource:
     fields: Mapping[str, str] = field(default_factory=dict)
     rules: AlertRules = field(default_factory=AlertRules)
 
+    @property
+    def sender(self) -> Sender:
+        """Who may post."""
+        return Sender(name=self.name, secret=self.secret, token=self.token)
+
 
 def read_source(row: Mapping[str, Any], secrets: Callable[[str], tuple[str, str]]) -> AlertSource:
     """A row of `[[alerts]]`; `secrets` gives a source's secret and token. Raises ConfigError."""
@@ -44,8 +50,8 @@ def read_source(row: Mapping[str, Any], secrets: Callable[[str], tuple[str, str]
     if not name:
         raise ConfigError("[[alerts]]: name is missing")
     where = f"[[alerts]] {name}"
-    if kind not in ALERT_KINDS:
-        raise ConfigError(f"{where}: kind {kind!r} is not known; there are {', '.join(ALERT_KINDS)}")
+    if kind not in list(AlertKind):
+        raise ConfigError(f"{where}: kind {kind!r} is not known; there are {', '.join(AlertKind)}")
     key, token = secrets(name)
     severity, severities = _grades(row, where)
     paths = {str(k): str(v) for k, v in _table_of(row, "fields", where).items()}
@@ -55,7 +61,7 @@ def read_source(row: Mapping[str, Any], secrets: Callable[[str], tuple[str, str]
         raise ConfigError(f"{where}: fields are for kind generic; {kind} has a form of its own")
     return AlertSource(
         name=name,
-        kind=kind,
+        kind=AlertKind(kind),
         secret=key,
         token=token,
         room=str(row.get("room", "console:main")),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,14 +18,16 @@ from bot.app.alert_card import show_alerts
 from bot.app.alert_sources import AlertSource
 from bot.app.first_look import first_look
 from bot.app.grading import call_people, regrade
+from bot.app.incident_words import regraded
 from bot.app.opening import open_incident
 from bot.app.parts import Parts, Then, record
 from bot.app.ports import Tx
 from bot.app.rooms import open_in, room_of
 from bot.app.summary import show_summary
-from bot.domain.alert import Alert, AlertStatus, KeptAlert, join, worse
+from bot.domain.alert import Alert, AlertStatus, KeptAlert, join
 from bot.domain.errors import StoreUnavailable
 from bot.domain.incident import EntryKind, Incident, Room
+from bot.domain.severity import gravest
 from bot.domain.text import Text, same
 
 NAMED = 5
@@ -74,7 +77,7 @@ async def _keep(parts: Parts, source: AlertSource, alerts: Sequence[Alert]) -> b
             group = source.rules.group(alert)
             if group in calling or len(calling) < source.rules.most:
                 first = calling.setdefault(group, alert)
-                calling[group] = replace(first, severity=worse(first.severity, alert.severity))
+                calling[group] = replace(first, severity=gravest((first.severity, alert.severity)))
     for group, alert in calling.items():
         key = f"{source.name}:{group}"
         row = {"alert": key, "source": source.name, "title": alert.title, "severity": alert.severity}
@@ -122,9 +125,22 @@ class _Fresh:
 
 
 @dataclass(kw_only=True)
+class _News:
+    """Alerts of one incident to keep, and which of them tell what was not known."""
+
+    kept: list[KeptAlert] = field(default_factory=list)
+    changed: list[Alert] = field(default_factory=list)
+
+    def add(self, kept: KeptAlert, *, changed: bool) -> None:
+        self.kept.append(kept)
+        if changed:
+            self.changed.append(kept.alert)
+
+
+@dataclass(kw_only=True)
 class _Plan:
     fresh: list[_Fresh] = field(default_factory=list)
-    joined: dict[str, list[KeptAlert]] = field(default_factory=dict)
+    joined: defaultdict[str, _News] = field(default_factory=lambda: defaultdict(_News))
 
 
 async def _plan(parts: Parts, tx: Tx, source: AlertSource, alerts: Sequence[Alert], taken: Taken) -> _Plan:
@@ -140,13 +156,13 @@ async def _plan(parts: Parts, tx: Tx, source: AlertSource, alerts: Sequence[Aler
         if before is not None and ours:
             told_again = before.alert.status is alert.status
             kept = replace(before, alert=alert, last_at=now, times=before.times + (not told_again))
-            plan.joined.setdefault(before.incident, []).append(kept)
+            plan.joined[before.incident].add(kept, changed=not told_again)
             taken.known += told_again
         elif alert.status is AlertStatus.RESOLVED:
             taken.known += 1
         elif incident := join(alert, groups, rules, now):
             kept = KeptAlert(alert=alert, group=group, incident=incident, first_at=now, last_at=now)
-            plan.joined.setdefault(incident, []).append(kept)
+            plan.joined[incident].add(kept, changed=True)
         else:
             one = fresh.get(group) or (list(fresh.values())[-1] if len(fresh) >= rules.most else _Fresh(group=group))
             one.alerts.append(alert)
@@ -158,14 +174,11 @@ async def _plan(parts: Parts, tx: Tx, source: AlertSource, alerts: Sequence[Aler
 async def _opened(parts: Parts, tx: Tx, source: AlertSource, news: _Fresh) -> Incident:
     first = news.alerts[0]
     room = await _free_room(parts, tx, source, first)
-    severity = first.severity
-    for alert in news.alerts:
-        severity = worse(severity, alert.severity)
     incident = await open_incident(
         parts,
         tx,
         title=first.title if len(news.alerts) == 1 else _many(first.title, len(news.alerts)).in_(room.lang),
-        severity=severity,
+        severity=gravest(alert.severity for alert in news.alerts),
         room=room,
         by=source.name,
         env=[env] if (env := first.labels.get("env") or first.labels.get("environment")) else [],
@@ -173,7 +186,7 @@ async def _opened(parts: Parts, tx: Tx, source: AlertSource, news: _Fresh) -> In
     )
     now = parts.clock.now()
     kept = [KeptAlert(alert=a, group=news.group, incident=incident.id, first_at=now, last_at=now) for a in news.alerts]
-    await _tell(parts, tx, incident, kept)
+    await _tell(parts, tx, incident, _News(kept=kept, changed=news.alerts))
     return incident
 
 
@@ -190,25 +203,19 @@ async def _free_room(parts: Parts, tx: Tx, source: AlertSource, alert: Alert) ->
     return replace(own, title=alert.title[:50])
 
 
-async def _tell(parts: Parts, tx: Tx, incident: Incident, news: Sequence[KeptAlert]) -> None:
+async def _tell(parts: Parts, tx: Tx, incident: Incident, news: _News) -> None:
     """Keep alerts of an incident that is locked; record what is new, raise its severity if need be, draw the card."""
-    before = {k.alert.key: k.alert.status for k in await tx.alerts.of(incident.id)}
-    for kept in news:
-        await tx.alerts.put(kept)
-    changed = [k.alert for k in news if before.get(k.alert.key) is not k.alert.status]
-    if not changed:
+    await tx.alerts.put(news.kept)
+    if not (changed := news.changed):
         return
     now = parts.clock.now()
     for status in AlertStatus:
         mine = [alert for alert in changed if alert.status is status]
         if mine:
             await _record(tx, incident, mine, status, at=now)
-    gravest = incident.severity
-    for alert in changed:
-        if alert.status is AlertStatus.FIRING:
-            gravest = worse(gravest, alert.severity)
-    if gravest != incident.severity:
-        await _raise(parts, tx, incident, gravest, by=changed[0].source)
+    severity = gravest((incident.severity, *(a.severity for a in changed if a.status is AlertStatus.FIRING)))
+    if severity != incident.severity:
+        await _raise(parts, tx, incident, severity, by=changed[0].source)
     await show_alerts(parts, tx, incident)
 
 
@@ -216,7 +223,7 @@ async def _raise(parts: Parts, tx: Tx, incident: Incident, severity: str, *, by:
     then = await regrade(parts, tx, incident, severity)
     await tx.incidents.save(then)
     was = incident.severity
-    text = Text(f"{then.id} 级别 {was} → {severity}（告警）", f"{then.id} severity {was} is now {severity} (an alert)")
+    text = regraded(then, was=was) + Text("（告警）", " (an alert)")
     data = {"severity": severity, "was": was}
     at = parts.clock.now()
     await record(tx, EntryKind.INCIDENT, text, at=at, actor=by, room=then.room, incident=then.id, data=data)

@@ -11,16 +11,12 @@ from bot.app.parts import Parts
 from bot.app.ports import Tx
 from bot.domain.escalating import over
 from bot.domain.incident import Incident
+from bot.domain.severity import graver
 
 
 async def regrade(parts: Parts, tx: Tx, incident: Incident, severity: str) -> Incident:
     """The incident with its timers as the new severity says; not saved yet."""
     return timers.started(parts, replace(incident, severity=severity), await tx.now())
-
-
-def graver(one: str, other: str) -> bool:
-    """Whether a severity is graver than another: sev1 is the gravest."""
-    return one < other
 
 
 async def call_people(parts: Parts, tx: Tx, then: Incident, *, was: str, by: str) -> None:

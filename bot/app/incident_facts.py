@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from bot.app import incident_words as said
 from bot.app import timers, words
 from bot.app.escalation import tell
-from bot.app.grading import call_people, graver, regrade
+from bot.app.grading import call_people, regrade
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
 from bot.app.summary import clock, show_summary
@@ -19,6 +18,7 @@ from bot.domain.command import unknown
 from bot.domain.errors import UserError
 from bot.domain.incident import EntryKind, Impact, Incident, StatusUpdate
 from bot.domain.message import Header, Paragraph
+from bot.domain.severity import graver
 from bot.domain.text import Text, same
 
 LENGTH = 1000
@@ -51,9 +51,7 @@ async def sev(call: Call, tx: Tx, typed: list[str]) -> Then | None:
     if wanted == current.severity:
         raise UserError("same_severity", Text(f"{current.id} 已经是 {wanted}", f"{current.id} is {wanted} already"))
     then = await regrade(call.parts, tx, current, wanted)
-    text = Text(
-        f"{then.id} 级别 {current.severity} → {wanted}", f"{then.id} severity {current.severity} is now {wanted}"
-    )
+    text = said.regraded(then, was=current.severity)
     await save(call, tx, then, text, severity=wanted, was=current.severity)
     await tell(call.parts, tx, then, Header(text=text, tone="bad" if graver(wanted, current.severity) else "info"))
     await call_people(call.parts, tx, then, was=current.severity, by=call.command.user)
@@ -150,8 +148,3 @@ def _check_length(text: str) -> None:
                 f"that is {len(text)} characters; at most {LENGTH}, and /note takes the rest",
             ),
         )
-
-
-def worst(severities: Iterable[str]) -> str:
-    """The gravest of some severities."""
-    return min(severities)

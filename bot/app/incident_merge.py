@@ -8,8 +8,6 @@ from bot.app import timers
 from bot.app.alert_card import show_alerts, show_moved
 from bot.app.call_card import show_all
 from bot.app.escalation import begin_escalation, tell
-from bot.app.grading import graver
-from bot.app.incident_facts import worst
 from bot.app.incident_moves import free_rooms, stop_escalation
 from bot.app.parts import Call, Then, record
 from bot.app.ports import Tx
@@ -18,6 +16,7 @@ from bot.app.which_incident import by_id, need_incident, take_id
 from bot.domain.errors import UserError
 from bot.domain.incident import EntryKind, Impact, Incident, IncidentState
 from bot.domain.message import Header
+from bot.domain.severity import graver, gravest
 from bot.domain.text import Text
 
 
@@ -77,7 +76,7 @@ def _united(into: Incident, duplicate: Incident) -> Incident:
     one, other = into.impact, duplicate.impact
     return replace(
         into,
-        severity=worst((into.severity, duplicate.severity)),
+        severity=gravest((into.severity, duplicate.severity)),
         environments=tuple(dict.fromkeys((*into.environments, *duplicate.environments))),
         impact=Impact(
             text=one.text or other.text,

@@ -45,6 +45,12 @@ def roles(incident: Incident) -> Text:
     return join([word + Text("：", ": ") + named(names) for word, names in held if names], zh="；", en="; ")
 
 
+def regraded(then: Incident, *, was: str) -> Text:
+    """Its severity is another now."""
+    now = then.severity
+    return Text(f"{then.id} 级别 {was} → {now}", f"{then.id} severity {was} is now {now}")
+
+
 def impact(found: Impact, environments: Sequence[str] = ()) -> Text:
     """What is broken for whom; empty when nobody said so."""
     parts = [same(found.text)] if found.text else []

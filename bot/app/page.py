@@ -21,7 +21,7 @@ from bot.domain.escalation import Phase, Way
 from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header
 from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, CallMade, CallState, CallStatus, Person
-from bot.domain.text import Text
+from bot.domain.text import Text, legible
 
 
 async def page(call: Call, tx: Tx) -> Then | None:
@@ -93,8 +93,11 @@ async def page_by_hand(parts: Parts, tx: Tx, incident: Incident, person: Person,
     await show_call(parts, tx, incident, made)
 
 
-async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStatus, digits: str) -> bool:
-    """What a provider says about a call: shown, recorded, and key 1 acknowledges. False for an unknown page."""
+async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStatus, digits: str, by: str = "") -> bool:
+    """What a provider says about a call: shown, recorded, and key 1 acknowledges. False for an unknown page.
+
+    `by` is who pressed, where the provider knows: on its own site somebody else may have than the one called.
+    """
     now = parts.clock.now()
     async with parts.store.begin() as tx:
         placed = await tx.calls.get(key)
@@ -115,7 +118,7 @@ async def phone_reported(parts: Parts, *, pager: str, key: str, status: CallStat
         )
         call = await _moved(tx, call, CallState(status.value))
         if incident.is_open and digits in (DIGIT_ACK, DIGIT_ESCALATE):
-            await _pressed(parts, tx, incident, call, digits)
+            await _pressed(parts, tx, incident, call, digits, by=by)
         else:
             await show_call(parts, tx, incident, call)
     parts.wake()
@@ -147,8 +150,9 @@ _RANK = {
 """A report of a lower rank than what is known has been overtaken on its way."""
 
 
-async def _pressed(parts: Parts, tx: Tx, incident: Incident, call: CallMade, digits: str) -> None:
-    who = call.person
+async def _pressed(parts: Parts, tx: Tx, incident: Incident, call: CallMade, digits: str, *, by: str) -> None:
+    known = parts.directory.find(by) if by else None
+    who = known.name if known else legible(by) or call.person
     if digits == DIGIT_ACK:
         how, room = Text("按键", "by key press"), await _room_of(tx, incident)
         if not await acknowledge(parts, tx, incident, by=who, room=room, how=how, pressed=call.key):

@@ -416,7 +416,7 @@ class Alerts(Protocol):
         """Those that are known, by key."""
         ...
 
-    async def put(self, kept: KeptAlert) -> None:
+    async def put(self, alerts: Sequence[KeptAlert]) -> None:
         """Insert or replace."""
         ...
 

@@ -16,7 +16,7 @@ KEY_LENGTH = 200
 TITLE_LENGTH = 200
 LABELS, LABEL_LENGTH = 40, 300
 """Labels kept of an alert, and how much of each."""
-SEVERITIES: Mapping[str, str] = {
+SEVERITY_WORDS: Mapping[str, str] = {
     "sev1": "sev1",
     "critical": "sev1",
     "page": "sev1",
@@ -48,6 +48,16 @@ SEVERITIES: Mapping[str, str] = {
 
 class BadAlert(WarroomError):
     """What was posted is no alert; the message names the field."""
+
+
+class AlertKind(StrEnum):
+    """Whose form a source's alerts have."""
+
+    ALERTMANAGER = "alertmanager"
+    GRAFANA = "grafana"
+    TENCENT = "tencent"
+    GENERIC = "generic"
+    """Ours, or any other JSON by paths."""
 
 
 class AlertStatus(StrEnum):
@@ -144,8 +154,3 @@ def join(alert: Alert, groups: Sequence[OpenGroup], rules: AlertRules, now: date
     if len(lately) >= rules.most:
         return max(lately, key=lambda incident: (lately[incident], incident))
     return None
-
-
-def worse(one: str, other: str) -> str:
-    """The graver of two severities: sev1 is the gravest."""
-    return min(one, other)

@@ -99,11 +99,11 @@ class Directory:
         return cls(people=known, policies={DEFAULT_POLICY: in_turn(known)} if known else {})
 
     def find(self, word: str) -> Person | None:
-        """Somebody by name or chat account, "@" and capitals aside; people of vendors included."""
+        """Somebody by name, chat account or e-mail address, "@" and capitals aside; people of vendors included."""
         wanted = word.lstrip("@").lower()
         everybody = [*self.people.values(), *(p for v in self.vendors.values() for p in v.reachable)]
         return next((p for p in everybody if p.name.lower() == wanted), None) or next(
-            (p for p in everybody if wanted and wanted in (p.slack.lower(), p.wecom.lower())), None
+            (p for p in everybody if wanted and wanted in (p.slack.lower(), p.wecom.lower(), p.email.lower())), None
         )
 
     def people_of(

@@ -9,15 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.adapters.alerts.formats import KINDS, Reading
-from bot.domain.alert import Alert, AlertStatus, BadAlert
+from bot.adapters.alerts.formats import read as read_alerts
+from bot.app.alert_sources import AlertSource
+from bot.domain.alert import Alert, AlertKind, AlertStatus, BadAlert
 from tests.adapters.alert_bodies import alertmanager, grafana, prometheus, tencent
 
 NOW = datetime(2026, 11, 24, 22, 40, tzinfo=UTC)
 
 
 def read(kind: str, body: bytes, **more: object) -> tuple[Alert, ...]:
-    return Reading(source="mon", kind=kind, **more).alerts(body, now=NOW)  # type: ignore[arg-type]
+    return read_alerts(AlertSource(name="mon", kind=AlertKind(kind), **more), body, now=NOW)  # type: ignore[arg-type]
 
 
 def test_alertmanagers_alerts_keep_their_fingerprint_words_and_grade() -> None:
@@ -111,7 +112,7 @@ WORDS = st.sampled_from(
 )
 
 
-@given(st.sampled_from(KINDS), JSON | st.dictionaries(WORDS, JSON, max_size=6))
+@given(st.sampled_from(AlertKind), JSON | st.dictionaries(WORDS, JSON, max_size=6))
 def test_whatever_is_posted_is_alerts_or_refused(kind: str, body: object) -> None:
     try:
         found = read(kind, json.dumps(body).encode())
@@ -123,5 +124,5 @@ def test_whatever_is_posted_is_alerts_or_refused(kind: str, body: object) -> Non
 @pytest.mark.parametrize("began", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", "yesterday", "", None, 7])
 def test_a_beginning_that_is_no_moment_is_now(began: object) -> None:
     alert = {"status": "firing", "labels": {"alertname": "x"}, "startsAt": began}
-    (read,) = Reading(source="prom", kind="alertmanager").alerts(json.dumps({"alerts": [alert]}).encode(), now=NOW)
-    assert read.at == NOW
+    (found,) = read("alertmanager", json.dumps({"alerts": [alert]}).encode())
+    assert found.at == NOW

@@ -16,7 +16,7 @@ import pytest
 from bot.adapters.config import Config
 from bot.app.alert_sources import AlertSource
 from bot.bootstrap import Bot, build, listen
-from bot.domain.alert import AlertRules
+from bot.domain.alert import AlertKind, AlertRules
 from bot.domain.page import Person
 from bot.domain.webhooks import headers
 from tests.adapters.alert_bodies import alertmanager, prometheus, tencent
@@ -89,9 +89,9 @@ async def a_bot(folder: Path, *sources: AlertSource) -> AsyncIterator[Up]:
 @pytest.fixture
 async def up(tmp_path: Path) -> AsyncIterator[Up]:
     sources = (
-        AlertSource(name="prom", kind="alertmanager", token=TOKEN, secret=SECRET),
-        AlertSource(name="byhost", kind="alertmanager", token=TOKEN, rules=AlertRules(by=("host",), most=3)),
-        AlertSource(name="cloud", kind="tencent", token=TOKEN, severity="sev3"),
+        AlertSource(name="prom", kind=AlertKind.ALERTMANAGER, token=TOKEN, secret=SECRET),
+        AlertSource(name="byhost", kind=AlertKind.ALERTMANAGER, token=TOKEN, rules=AlertRules(by=("host",), most=3)),
+        AlertSource(name="cloud", kind=AlertKind.TENCENT, token=TOKEN, severity="sev3"),
     )
     async with a_bot(tmp_path, *sources) as running:
         yield running

@@ -13,11 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from bot.adapters.config import ChangesConfig, Config, load
+from bot.adapters.config import Config, load
 from bot.app.changes import recent
 from bot.bootstrap import Bot
 from bot.domain.errors import ConfigError
 from bot.domain.incident import Run
+from bot.domain.sender import Sender
 from bot.domain.webhooks import headers
 from tests.adapters.bots import serving
 
@@ -60,7 +61,7 @@ class Up:
 
 @asynccontextmanager
 async def a_bot(folder: Path) -> AsyncIterator[Up]:
-    sender = ChangesConfig(name="ci", secret=SECRET, token=TOKEN)
+    sender = Sender(name="ci", secret=SECRET, token=TOKEN)
     async with serving(Config(lang="en", api_token=API, changes=(sender,)), folder) as (bot, client):
         yield Up(bot, client)
 

@@ -9,10 +9,10 @@ import pytest
 
 from bot.app.alert_sources import AlertSource
 from bot.app.alerts import take
-from bot.domain.alert import Alert, AlertStatus
+from bot.domain.alert import Alert, AlertKind, AlertStatus
 from tests.transcript import ROOM, Night, a_night
 
-SOURCE = AlertSource(name="prom", kind="generic", token="t", room=ROOM)
+SOURCE = AlertSource(name="prom", kind=AlertKind.GENERIC, token="t", room=ROOM)
 
 
 @pytest.fixture

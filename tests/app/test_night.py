@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.app.page import phone_reported
 from bot.domain.incident import EntryKind, Run
 from bot.domain.page import CallStatus
 from tests.diagnosis import nights
@@ -113,6 +114,16 @@ async def test_page_rings_once_and_key_1_acknowledges_and_stops_the_rest(tmp_pat
         assert [e.kind for e in await night.timeline("INC-1")].count(EntryKind.ACK) == 1
         await night.types("/ack")
         assert "chen has it already" in night.shows()
+
+
+async def test_whoever_acknowledged_at_the_provider_has_it_and_not_the_one_called(tmp_path: Path) -> None:
+    async with a_night(tmp_path) as night:
+        await night.types("/warroom open")
+        await night.types("/page lin")
+        (call,) = await night.rings()
+        told = {"pager": "pagerduty", "status": CallStatus.ANSWERED, "digits": "1", "by": "@Chen"}
+        assert await phone_reported(night.parts, key=call.key, **told)  # type: ignore[arg-type]
+        assert [i.acked_by for i in await night.service.incidents()] == ["chen"]
 
 
 async def test_key_2_calls_the_next_person(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from bot.app.alert_sources import AlertSource
 from bot.app.alerts import take
 from bot.app.reminders import remind
-from bot.domain.alert import Alert, AlertStatus
+from bot.domain.alert import Alert, AlertKind, AlertStatus
 from bot.domain.incident import Incident
 from bot.testing import FixedClock
 from tests.transcript import ROOM, Night, a_night
@@ -69,7 +69,7 @@ async def test_every_button_of_an_incidents_cards_names_it(night: Night, clock: 
 
 
 async def test_a_card_of_alerts_that_are_over_resolves_its_own_incident_only(night: Night) -> None:
-    source = AlertSource(name="prom", kind="generic", token="t", room=ROOM)
+    source = AlertSource(name="prom", kind=AlertKind.GENERIC, token="t", room=ROOM)
 
     def told(status: AlertStatus) -> Alert:
         return Alert(

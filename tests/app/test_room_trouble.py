@@ -10,7 +10,7 @@ import pytest
 
 from bot.app.alert_sources import AlertSource
 from bot.app.alerts import take
-from bot.domain.alert import Alert, AlertStatus
+from bot.domain.alert import Alert, AlertKind, AlertStatus
 from bot.domain.chat import Made, NewRoom
 from tests.transcript import ROOM, Night, a_night
 
@@ -27,7 +27,7 @@ def fires(night: Night) -> Alert:
 
 
 async def test_an_alert_for_a_room_of_a_platform_that_is_not_there_opens_its_incident_and_calls(night: Night) -> None:
-    source = AlertSource(name="prom", kind="generic", token="t", room="slack:C1")
+    source = AlertSource(name="prom", kind=AlertKind.GENERIC, token="t", room="slack:C1")
     taken = await take(night.parts, source, [fires(night)])
     assert taken.opened == ["INC-1"]
     assert len(await night.rings(1)) == 1
@@ -43,7 +43,7 @@ async def test_a_platform_that_hangs_holds_up_neither_the_alert_nor_the_calls(
         return Made(key="")
 
     night.chat.create_room = hang  # type: ignore[method-assign,assignment]
-    source = AlertSource(name="prom", kind="generic", token="t", room=ROOM)
+    source = AlertSource(name="prom", kind=AlertKind.GENERIC, token="t", room=ROOM)
     async with asyncio.timeout(5):
         taken = await take(night.parts, source, [fires(night)])
     assert taken.opened == ["INC-1"]

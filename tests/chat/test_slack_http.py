@@ -32,6 +32,7 @@ FORM, JSON = "application/x-www-form-urlencoded", "application/json"
         ("/warroom", "/warroom"),
         ("/warroom open", "/warroom open"),
         ("/warroom bind INC-7", "/warroom bind INC-7"),
+        ("/warroom mirror wecom", "/warroom mirror wecom"),
         (
             "/note 5 &lt; 6 &amp; <@U0WANG|wang> saw <http://example.com|example.com>",
             "/note 5 < 6 & @U0WANG saw example.com",

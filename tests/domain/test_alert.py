@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from bot.domain.alert import Alert, AlertRules, AlertStatus, OpenGroup, join, worse
+from bot.domain.alert import Alert, AlertRules, AlertStatus, OpenGroup, join
 
 NOW = datetime(2026, 11, 24, 22, 40, tzinfo=UTC)
 
@@ -48,7 +48,3 @@ def test_a_storm_over_many_labels_opens_no_thousand_incidents() -> None:
         incident = found or f"INC-{len({g.incident for g in known}) + 1}"
         known.append(group(rules.group(alert(host=str(n))), incident, opened=0, heard=0))
     assert {g.incident for g in known} == {"INC-1", "INC-2", "INC-3"}
-
-
-def test_the_graver_of_two_is_sev1() -> None:
-    assert (worse("sev2", "sev1"), worse("sev3", "sev4")) == ("sev1", "sev3")

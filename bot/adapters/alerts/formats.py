@@ -10,64 +10,42 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from bot.app.alert_sources import ALERT_FIELDS, AlertSource
 from bot.domain.alert import (
     KEY_LENGTH,
     LABEL_LENGTH,
     LABELS,
     MOST,
-    SEVERITIES,
+    SEVERITY_WORDS,
     TITLE_LENGTH,
     Alert,
+    AlertKind,
     AlertStatus,
     BadAlert,
 )
 from bot.domain.text import legible
 
-FIELDS = ("key", "status", "title", "severity", "labels", "playbook", "url")
-"""What a generic source's `fields` may name."""
 _FIRING = frozenset({"firing", "alerting", "triggered", "trigger", "open", "problem", "active", "1", "true"})
 _RESOLVED = frozenset({"resolved", "ok", "normal", "closed", "close", "recovered", "inactive", "0", "false"})
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """How one source's alerts are read.
-
-    `fields` are paths into foreign JSON for kind generic; `severities` the source's own words beside the usual ones;
-    `severity` what an alert without one is; `playbook` what is run for an alert that names none.
-    """
-
-    source: str
-    kind: str = "generic"
-    fields: Mapping[str, str] = field(default_factory=dict)
-    severities: Mapping[str, str] = field(default_factory=dict)
-    severity: str = "sev2"
-    playbook: str = ""
-
-    def alerts(self, body: bytes, *, now: datetime) -> tuple[Alert, ...]:
-        """The alerts of one delivery. Raises BadAlert."""
-        try:
-            given = json.loads(body)
-        except (ValueError, RecursionError) as exc:
-            raise BadAlert("not JSON") from exc
-        found = tuple(_KINDS[self.kind](self, given, now))
-        if not 0 < len(found) <= MOST:
-            raise BadAlert(f"1 to {MOST} alerts are taken at once, not {len(found)}")
-        return found
-
-    def graded(self, word: Any) -> str:
-        """A severity in the source's words as one of ours."""
-        said = str(word).strip().lower() if isinstance(word, (str, int)) else ""
-        own = {key.lower(): value for key, value in self.severities.items()}
-        return own.get(said) or SEVERITIES.get(said) or self.severity
+def read(source: AlertSource, body: bytes, *, now: datetime) -> tuple[Alert, ...]:
+    """The alerts of one delivery. Raises BadAlert."""
+    try:
+        given = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise BadAlert("not JSON") from exc
+    found = tuple(_FORMS[source.kind](source, given, now))
+    if not 0 < len(found) <= MOST:
+        raise BadAlert(f"1 to {MOST} alerts are taken at once, not {len(found)}")
+    return found
 
 
-def _prometheus(how: Reading, given: Any, now: datetime) -> Iterator[Alert]:
+def _prometheus(source: AlertSource, given: Any, now: datetime) -> Iterator[Alert]:
     """Alertmanager and Grafana."""
     rows = _mapping(given, "the body").get("alerts")
     if not isinstance(rows, list):
@@ -78,19 +56,19 @@ def _prometheus(how: Reading, given: Any, now: datetime) -> Iterator[Alert]:
         name = labels.get("alertname", "")
         title = notes.get("summary") or notes.get("title") or notes.get("description") or name
         yield Alert(
-            source=how.source,
+            source=source.name,
             key=_key(alert.get("fingerprint"), labels),
             status=_status(alert.get("status")),
             title=_title(title, labels),
-            severity=how.graded(labels.get("severity")),
+            severity=_graded(source, labels.get("severity")),
             at=_moment(alert.get("startsAt"), now) if alert.get("status") == "firing" else now,
             labels=labels,
-            playbook=labels.get("playbook") or notes.get("playbook") or how.playbook,
+            playbook=labels.get("playbook") or notes.get("playbook") or source.playbook,
             url=_url(notes.get("runbook_url") or alert.get("panelURL") or alert.get("generatorURL")),
         )
 
 
-def _tencent(how: Reading, given: Any, now: datetime) -> Iterator[Alert]:
+def _tencent(source: AlertSource, given: Any, now: datetime) -> Iterator[Alert]:
     """Tencent Cloud Monitor."""
     row = _mapping(given, "the body")
     policy = _mapping(row.get("alarmPolicyInfo") or {}, "alarmPolicyInfo")
@@ -111,44 +89,50 @@ def _tencent(how: Reading, given: Any, now: datetime) -> Iterator[Alert]:
     title = " ".join(str(part) for part in (policy.get("policyName") or "", shown, value) if part)
     session = row.get("sessionId")
     yield Alert(
-        source=how.source,
+        source=source.name,
         key=_key(session, _labels({**labels, "policyId": policy.get("policyId")})),
         status=_status(row.get("alarmStatus")),
         title=_title(title, labels),
-        severity=how.graded(policy.get("severity") or row.get("alarmLevel")),
+        severity=_graded(source, policy.get("severity") or row.get("alarmLevel")),
         at=now,
         labels=labels,
-        playbook=how.playbook,
+        playbook=source.playbook,
         url="",
     )
 
 
-def _generic(how: Reading, given: Any, now: datetime) -> Iterator[Alert]:
+def _generic(source: AlertSource, given: Any, now: datetime) -> Iterator[Alert]:
     """Ours, or any other by paths; one object or a list of them."""
     for row in given if isinstance(given, list) else [given]:
         alert = _mapping(row, "an alert")
-        found = {name: _at(alert, how.fields.get(name, name)) for name in FIELDS}
+        found = {name: _at(alert, source.fields.get(name, name)) for name in ALERT_FIELDS}
         labels = _labels(found["labels"])
         yield Alert(
-            source=how.source,
+            source=source.name,
             key=_key(found["key"], labels, needed=True),
             status=_status(found["status"]),
             title=_title(found["title"], labels),
-            severity=how.graded(found["severity"]),
+            severity=_graded(source, found["severity"]),
             at=now,
             labels=labels,
-            playbook=str(found["playbook"] or how.playbook),
+            playbook=str(found["playbook"] or source.playbook),
             url=_url(found["url"]),
         )
 
 
-_KINDS: Mapping[str, Callable[[Reading, Any, datetime], Iterator[Alert]]] = {
-    "alertmanager": _prometheus,
-    "grafana": _prometheus,
-    "tencent": _tencent,
-    "generic": _generic,
+_FORMS: Mapping[AlertKind, Callable[[AlertSource, Any, datetime], Iterator[Alert]]] = {
+    AlertKind.ALERTMANAGER: _prometheus,
+    AlertKind.GRAFANA: _prometheus,
+    AlertKind.TENCENT: _tencent,
+    AlertKind.GENERIC: _generic,
 }
-KINDS: Sequence[str] = tuple(_KINDS)
+
+
+def _graded(source: AlertSource, word: Any) -> str:
+    """A severity in the source's words as one of ours."""
+    said = str(word).strip().lower() if isinstance(word, (str, int)) else ""
+    own = {key.lower(): value for key, value in source.severities.items()}
+    return own.get(said) or SEVERITY_WORDS.get(said) or source.severity
 
 
 def _at(row: Mapping[str, Any], path: str) -> Any:

@@ -9,17 +9,16 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from bot.adapters.alerts.formats import Reading
+from bot.adapters.alerts.formats import read
+from bot.app.alert_sources import AlertSource
 from bot.domain.alert import Alert, BadAlert
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.sender import Sender
 from bot.domain.text import Text
 from bot.domain.webhooks import BadSignature
 
@@ -31,17 +30,9 @@ Taken = Callable[[str, Sequence[Alert]], Awaitable[dict[str, object]]]
 """Takes a source's alerts in; what it returns is the answer. Raises StoreUnavailable."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Source:
-    """One `[[alerts]]`: who may post, and how it is read."""
-
-    sender: Sender
-    reading: Reading
-
-
-def routes(sources: Sequence[Source], taken: Taken) -> list[Route]:
+def routes(sources: Sequence[AlertSource], taken: Taken) -> list[Route]:
     """The hook of every source."""
-    by_name = {source.sender.name: source for source in sources}
+    by_name = {source.name: source for source in sources}
 
     async def take(request: Request) -> Response:
         name = request.path_params["name"]
@@ -57,7 +48,7 @@ def routes(sources: Sequence[Source], taken: Taken) -> list[Route]:
             log.warning("alerts of %s refused: %s", name, exc)
             return JSONResponse({"error": str(exc)}, 401)
         try:
-            found = source.reading.alerts(body, now=datetime.fromtimestamp(now, UTC))
+            found = read(source, body, now=datetime.fromtimestamp(now, UTC))
         except BadAlert as exc:
             log.warning("an alert of %s cannot be read: %s", name, exc)
             raise UserError("bad_alert", Text(f"告警无法读取：{exc}", f"not an alert: {exc}")) from exc

@@ -28,6 +28,7 @@ def bolt_app(inlet: Inlet, *, base_url: str) -> AsyncApp:
     """
     with _without(*_HIDDEN):
         app = AsyncApp(
+            name="warroom",
             client=AsyncWebClient(base_url=base_url),
             signing_secret="",
             process_before_response=True,

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot.adapters.slack.mrkdwn import first_mention, typed
+from bot.app.warroom import ACTIONS as ROOM_ACTIONS
 from bot.domain.chat import Account, Inbound
 from bot.domain.text import legible
 
@@ -18,11 +19,10 @@ NAME = "slack"
 """The platform's, as rooms and accounts carry it."""
 DECLARE = "declare"
 """The callback id of the modal that declares an incident."""
-ROOM_WORDS = ("open", "bind")
 PLAIN_SUBTYPES = (None, "file_share", "thread_broadcast")
 """Subtypes of messages that somebody typed."""
-_ID = re.compile(r"[\w.-]{1,100}")
-_TS = re.compile(r"\d{1,12}\.\d{1,9}")
+_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)
+_TS = re.compile(r"\d{1,12}\.\d{1,9}", re.ASCII)
 
 
 class Unreadable(Exception):
@@ -113,12 +113,15 @@ def _slash(body: Mapping[str, Any]) -> Line:
 
 
 def command_of(command: str, text: str) -> str:
-    """`/warroom diag sms` is `/diag sms`; alone, with "open" or "bind" it is the room. Others stand for themselves."""
+    """`/warroom diag sms` is `/diag sms`; alone, or with a word such as "open" or "bind", it is the room.
+
+    Every other command stands for itself.
+    """
     verb = legible(command).lstrip("/").lower()
     if verb != "warroom":
         return f"/{verb} {text}".strip()
     first = text.split(maxsplit=1)[0].lower() if text.split() else ""
-    if not first or first in ROOM_WORDS:
+    if not first or first in ROOM_ACTIONS:
         return f"/warroom {text}".strip()
     return "/" + text.lstrip("/／")
 
@@ -314,6 +317,12 @@ def _map(body: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise Unreadable(f"{key} is {'missing' if value is None else 'not an object'}")
     return value
+
+
+def author(message: Mapping[str, Any]) -> Account:
+    """Who wrote a message that was fetched or delivered: a person, or the bot that said it."""
+    found = next((i for key in ("user", "bot_id") if isinstance(i := message.get(key), str) and _ID.fullmatch(i)), "?")
+    return Account(platform=NAME, id=found)
 
 
 def _short_hash(*words: str) -> str:

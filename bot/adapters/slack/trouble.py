@@ -67,8 +67,8 @@ def meaning(method: str, exc: Exception) -> SendFailed:
     return SendFailed(f"{method}: the connection to Slack broke: {_short(exc)}", uncertain=True)
 
 
-OURS = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError)
-"""What a call of the Web API may raise."""
+OURS = (SlackClientError, aiohttp.ClientError, TimeoutError, OSError, ValueError)
+"""What a call of the Web API may raise; ValueError for an address or an answer that cannot be read."""
 
 
 def _answered(method: str, exc: SlackApiError) -> SendFailed:

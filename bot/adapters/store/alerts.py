@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import RowMapping, func, select
 
@@ -52,10 +53,20 @@ class SqlAlerts:
             found |= {row["key"]: _kept(row) for row in rows.mappings()}
         return found
 
-    async def put(self, kept: KeptAlert) -> None:
+    async def put(self, kept: Sequence[KeptAlert]) -> None:
         """Insert or replace."""
+        if not kept:
+            return
+        insert = self._session.insert(alerts)
+        new = {c.name: insert.excluded[c.name] for c in alerts.c if not c.primary_key}
+        statement = insert.on_conflict_do_update(index_elements=["source", "key"], set_=new)
+        await self._session.connection.execute(statement, [self._row(one) for one in kept])
+
+    def _row(self, kept: KeptAlert) -> dict[str, Any]:
         alert, clean = kept.alert, self._session.redactor.text
-        row = {
+        return {
+            "source": alert.source,
+            "key": alert.key,
             "grouped": kept.group,
             "incident": kept.incident,
             "status": alert.status.value,
@@ -68,8 +79,6 @@ class SqlAlerts:
             "last_at": kept.last_at,
             "times": kept.times,
         }
-        insert = self._session.insert(alerts).values(source=alert.source, key=alert.key, **row)
-        await self._session.connection.execute(insert.on_conflict_do_update(index_elements=["source", "key"], set_=row))
 
     async def of(self, incident: str) -> Sequence[KeptAlert]:
         """The alerts of an incident, the newest first."""

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from bot.adapters.config import ChangesConfig, Config
+from bot.adapters.config import Config
 from bot.app.service import MAIN_ROOM
 from bot.bootstrap import Bot, build, listen
 from bot.diagnosis.plan import follow_up
@@ -24,6 +24,7 @@ from bot.domain.errors import WarroomError
 from bot.domain.failure import Failure
 from bot.domain.patrol import PatrolRules
 from bot.domain.probe import Agent, Observation
+from bot.domain.sender import Sender
 from bot.lab.netns import files
 from bot.lab.netns.enter import inside
 from bot.lab.netns.judge import Judgement, judge
@@ -148,7 +149,7 @@ async def _hub(stage: Stage, building: asyncio.Lock) -> AsyncIterator[Bot]:
         api_token=secrets.token_urlsafe(16),
         agent_token=secrets.token_urlsafe(16),
         patrol=PatrolRules(every=timedelta()),  # only what the command asks is counted
-        changes=(ChangesConfig(name=DEPLOYS, token=secrets.token_urlsafe(16)),),
+        changes=(Sender(name=DEPLOYS, token=secrets.token_urlsafe(16)),),
     )
     listener, config = inside(stage.kernel.path(CONTROL), lambda: listen(config))
     try:
