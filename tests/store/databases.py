@@ -26,6 +26,20 @@ def postgres_database() -> Iterator[str]:
         _run(SERVER, f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@contextmanager
+def no_way_out_of_a_deadlock(url: str) -> Iterator[None]:
+    """Whoever connects to a PostgreSQL inside the block waits for ever where it would be saved after a second."""
+    if not url.startswith("postgresql"):
+        yield
+        return
+    name = make_url(url).database
+    _run(url, f"ALTER DATABASE {name} SET deadlock_timeout = '10min'")
+    try:
+        yield
+    finally:
+        _run(url, f"ALTER DATABASE {name} RESET deadlock_timeout")
+
+
 def empty(url: str) -> None:
     """Take everything out of a PostgreSQL database."""
     _run(url, "DROP SCHEMA public CASCADE; CREATE SCHEMA public")
