@@ -32,6 +32,7 @@ from bot.domain.probe import Agent, Outcome, ProbeRequest
 from bot.domain.text import Lang
 from bot.testing import FakeChat, FakePager, ScriptedAgents
 from tests.diagnosis import nights
+from tests.store.databases import sqlite_database
 
 ROOM = "console:main"
 PATIENCE_S = 30.0
@@ -136,7 +137,7 @@ async def a_night(
     people = {name: Person(name=name, phone="+86138", lang="en") for name in ("lin", "chen")}
     known = tuple(who if who is not None else nights.agents())
     by_name = {a.name: a for a in known}
-    store = SqlStore(url or f"sqlite:///{folder / 'night.db'}", clock=clock, lang="en")
+    store = SqlStore(url or sqlite_database(folder / "night.db"), clock=clock, lang="en")
     await store.upgrade()
     chat, pager = chat or FakeChat("console"), FakePager()
     deliverer = Deliverer(
