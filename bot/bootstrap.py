@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import json
 import logging
+import secrets
 import socket
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import uvicorn
 from fastapi import FastAPI
@@ -45,17 +47,20 @@ from bot.app import alerts, changes
 from bot.app.admit import Gate
 from bot.app.alert_sources import AlertSource
 from bot.app.audit import EVERY_S, Auditor
+from bot.app.chat_door import Door
 from bot.app.degraded import Degraded
 from bot.app.deliver import Deliverer
 from bot.app.dispatch import merge_command
 from bot.app.escalation import Escalator
+from bot.app.failover import Failover
+from bot.app.hold import Hold
 from bot.app.page import phone_reported
 from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.patrol import Patrol
 from bot.app.poll_calls import EVERY_S as POLL_EVERY_S
 from bot.app.poll_calls import CallPoller
-from bot.app.ports import HangsUp, Store, Tells
+from bot.app.ports import ChatDoor, ChatPlatform, Clock, HangsUp, Store, Tells
 from bot.app.redact import Redactor
 from bot.app.reminders import Reminders
 from bot.app.resources import data_folder
@@ -80,6 +85,7 @@ log = logging.getLogger("warroom")
 
 SILENT_S = 15.0
 """A loop that has not looked at the database for so long is not alive."""
+RUN_AGAIN_S = 2.0
 KEEP_AGENTS_S = 0.5
 """Changes of the list of agents are written together this long after the first."""
 
@@ -120,7 +126,7 @@ class Bot:
         directory = _directory(config, clock.now())
         links = Links(secret=kept.derived("ack"), base_url=config.url)
         folder = config.playbooks or data_folder("playbooks")
-        chat = {"console": self.platform}
+        chat: dict[str, ChatPlatform] = {"console": self.platform}
         self.deliverer = Deliverer(
             store,
             chat,
@@ -141,8 +147,12 @@ class Bot:
             directory=directory,
             vendors=_vendor_rooms(config, directory),
             change_feed=bool(config.changes),
-            alone=config.database_url.startswith("sqlite"),
-            agents_meet_one_bot=not config.database_url.startswith("sqlite") and config.nats is None,
+            alone=not config.several,
+            mirror_on=config.mirrors,
+            fallback_room=config.fallback_room,
+            groups=config.groups,
+            default_level=config.default_level,
+            agents_meet_one_bot=config.several and config.nats is None,
             pagers=bool(self._pagers),
             lang=config.lang,
             timezone=config.timezone,
@@ -154,9 +164,11 @@ class Bot:
             wake=self._wake_all,
             callback_url=f"{config.url}/hooks/phone/",
         )
+        self._hold = Hold(store, "wecom-bot", secrets.token_hex(8))
+        self._platforms = chat_platforms(config, Door(self.parts), clock, holds=self._holds)
+        chat |= self._platforms
         self._ticker = Ticker()
-        several = not config.database_url.startswith("sqlite")
-        self._bell = Bell(config.database_url, self._look) if several else None
+        self._bell = Bell(config.database_url, self._look) if config.several else None
         self.escalator = Escalator(self.parts, lambda s: self._ticker.once(s, self.escalator.wake, name="escalation"))
         self.degraded = Degraded(
             self.parts,
@@ -181,6 +193,7 @@ class Bot:
                 *websocket_routes(self.hub),
                 *change_intake.routes(senders, self._changed),
                 *alert_hooks.routes([_alert_source(source) for source in config.alerts], self._alerted),
+                *(route for platform in self._platforms.values() for route in platform.routes()),
                 *oncall.routes(feeds, self.service.shifts, lang=config.lang),
                 *self._console(lab),
             ],
@@ -237,6 +250,7 @@ class Bot:
         nats = asyncio.create_task(self._nats(nats_address(self.config)))
         escalating = asyncio.create_task(self.escalator.run(stop))
         beside = [asyncio.create_task(work.run()) for work in (self._bell, self._follower) if self._bell and work]
+        beside += [asyncio.create_task(_keep_running(name, p)) for name, p in self._platforms.items()]
         if self.config.heartbeat_url:
             beating = Heartbeat(self.config.heartbeat_url, every_s=self.config.heartbeat_s, trouble=self._trouble)
             beside.append(asyncio.create_task(beating.run()))
@@ -254,9 +268,20 @@ class Bot:
             stop.set()
             self._wake_all()
             await asyncio.wait([delivering, escalating], timeout=5)
+            for platform in self._platforms.values():
+                await platform.close()
             for pager in self._pagers:
                 await pager.close()
+            await self._let_go()
             await self._store.close()
+
+    async def _holds(self) -> bool:
+        return self.parts.alone or await self._hold.holds()
+
+    async def _let_go(self) -> None:
+        with contextlib.suppress(StoreUnavailable):
+            if not self.parts.alone:
+                await self._hold.release()
 
     def _wake_all(self) -> None:
         """Something was written: whoever sends, and whoever takes steps, looks at once."""
@@ -282,6 +307,7 @@ class Bot:
         self._ticker.every(max(1.0, self.config.poll_s), self.escalator.wake)
         self._ticker.every(1.0, self.degraded.wake)
         self._ticker.every(2.0, self._follower.wake)
+        self._ticker.every(2.0, Failover(self.parts).wake)
         self._ticker.every(EVERY_S, Auditor(self.parts).wake)
         self._ticker.every(EVERY_S, Reminders(self.parts).wake)
         rules = self.config.patrol
@@ -290,12 +316,8 @@ class Bot:
             self._ticker.every(min(15.0, rules.every.total_seconds() / 4), Patrol(self.parts, rules).wake)
         if self._tells:
             poller = CallPoller(self._store, self._tells, self._phone)
-            self._ticker.every(POLL_EVERY_S, lambda: self._poll(poller))
+            self._ticker.every(POLL_EVERY_S, lambda: self.parts.jobs.once("poll-calls", poller.round))
         self._ticker.start()
-
-    def _poll(self, poller: CallPoller) -> None:
-        if not self.parts.jobs.running("poll-calls"):
-            self.parts.jobs.start(poller.round(), key="poll-calls")
 
     async def _nats(self, address: NatsAddress | None) -> None:
         """Be a hub on NATS as well, where the configuration names one."""
@@ -377,6 +399,48 @@ class Bot:
             log.warning("the list of agents was not kept: %s", exc)
 
 
+class OutsidePlatform(ChatPlatform, Protocol):
+    """A chat platform with a connection of its own to keep, or requests to answer."""
+
+    async def run(self) -> None:
+        """Hold its connection until cancelled."""
+        ...
+
+    def routes(self) -> Sequence[Route]:
+        """What it is called back at."""
+        ...
+
+    async def close(self) -> None:
+        """Hang up."""
+        ...
+
+
+def chat_platforms(
+    config: Config, door: ChatDoor, clock: Clock, *, holds: Callable[[], Awaitable[bool]]
+) -> dict[str, OutsidePlatform]:
+    """Those that are configured. Raises ConfigError where what they need is not installed."""
+    found: dict[str, OutsidePlatform] = {}
+    try:
+        if config.slack is not None:
+            from bot.adapters.slack import SlackPlatform
+
+            found["slack"] = SlackPlatform(config.slack, door, lang=config.lang, clock=clock, zone=config.timezone)
+    except ImportError as exc:
+        hint = f"{exc.name} is not installed: pip install 'warroom-bot[slack,wecom]'"
+        raise ConfigError(f"a chat platform is configured, and {hint}") from exc
+    return found
+
+
+async def _keep_running(name: str, platform: OutsidePlatform) -> None:
+    """Its connection ends with the bot and for nothing else."""
+    while True:
+        try:
+            await platform.run()
+        except Exception:
+            log.exception("%s: its connection is begun anew", name)
+        await asyncio.sleep(RUN_AGAIN_S)
+
+
 class Kept:
     """What an installation keeps between starts: the hub's key, and who its agents are."""
 
@@ -414,7 +478,7 @@ async def open_store(config: Config, redactor: Redactor) -> SqlStore:
     """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
     store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
     try:
-        if config.database_url.startswith("sqlite"):
+        if not config.several:
             await store.upgrade()
         problem = await store.check()
     except StoreUnavailable as exc:

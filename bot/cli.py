@@ -202,8 +202,6 @@ async def _serving(path: Path | None) -> int:
     except BaseException:
         listener.close()
         raise
-    for name in config.not_built:
-        _say(f"{name} is configured, but this version has no {name} adapter yet; the console and the API work")
     if not config.agent_token:
         _say("WARROOM_AGENT_TOKEN is not set: each new agent needs a token of its own, from `warroom agent enroll`")
     if not config.api_token:

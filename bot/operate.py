@@ -17,10 +17,12 @@ from bot.adapters.pagers import make
 from bot.adapters.playbooks import load_hypotheses, load_playbooks
 from bot.adapters.store import SqlStore
 from bot.adapters.store.engine import sqlite_file
+from bot.app.ports import Checks
 from bot.app.resources import data_folder
 from bot.app.rota import document, standing
 from bot.app.times import read_moment
-from bot.bootstrap import nats_address, oncall_base
+from bot.bootstrap import SystemClock, chat_platforms, nats_address, oncall_base
+from bot.domain.chat import Captured, Inbound
 from bot.domain.errors import ConfigError, SendFailed, StoreUnavailable, UserError, WarroomError
 from bot.domain.page import Page
 from bot.domain.pager_kinds import KINDS
@@ -69,11 +71,10 @@ async def doctor(path: Path | None) -> int:
         ),
         _callbacks(config),
         *_phones(config),
+        *await _chats(config),
     ]:
         print(f"{'ok  ' if good else 'MEND'} {line}")
         problems += not good
-    for name in config.not_built:
-        print(f"note {name}: configured, but this version has no adapter for it yet")
     return 1 if problems else 0
 
 
@@ -131,6 +132,30 @@ def _directory(config: Config) -> tuple[bool, str]:
     )
 
 
+class _Nobody:
+    """A door that nothing comes through: looking at a platform takes nothing in."""
+
+    async def said(self, inbound: Inbound) -> None:
+        """Nothing."""
+
+    async def captured(self, captured: Captured) -> bool:
+        """Nothing."""
+        return False
+
+
+async def _no() -> bool:
+    return False
+
+
+async def _chats(config: Config) -> list[tuple[bool, str]]:
+    lines = []
+    for name, platform in chat_platforms(config, _Nobody(), SystemClock(), holds=_no).items():
+        if isinstance(platform, Checks):
+            lines += [(found.good, f"{name}: {found.text}") for found in await platform.check()]
+        await platform.close()
+    return lines
+
+
 async def _database(config: Config) -> tuple[bool, str]:
     file = sqlite_file(config.database_url)
     if file is not None and not file.exists():
@@ -166,9 +191,7 @@ async def _nats(config: Config) -> tuple[bool, str]:
     except ConfigError as exc:
         return False, f"NATS: {exc}"
     if address is None:
-        several = (
-            "" if config.database_url.startswith("sqlite") else "; a second bot on this database would not see them"
-        )
+        several = "; a second bot on this database would not see them" if config.several else ""
         return True, f"NATS: none configured; agents come to this server by WebSocket{several}"
     problem = await trouble(address)
     return not problem, f"NATS: {address.server.url} {'cannot be used: ' + problem if problem else 'lets the bot in'}"

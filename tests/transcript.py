@@ -82,9 +82,9 @@ class Night:
         async with self.parts.store.begin() as tx:
             due = await due_now(tx)
             rooms = [r.key for r in await tx.rooms.list("console")]
-            said = {(m.room, m.key): m for room in rooms for m, _, _ in await tx.messages.list(room)}
-        shown = {(m.room, m.key): m for room in rooms for m in self.chat.shown(room)}
-        late = [key for key, message in said.items() if shown.get(key) != message]
+            said = {(m.room, m.key): m.blocks for room in rooms for m, _, _ in await tx.messages.list(room)}
+        shown = {(m.room, m.key): m.blocks for room in rooms for m in self.chat.shown(room)}
+        late = [key for key, blocks in said.items() if shown.get(key) != blocks]
         watched = {key for key in shown if key[1].startswith("watch-")}
         return [*busy, *due, *(key for key in late if key not in watched)]
 
@@ -128,10 +128,11 @@ async def a_night(
     clock: Clock | None = None,
     directory: Directory | None = None,
     chat: FakeChat | None = None,
+    beside: Sequence[FakeChat] = (),
 ) -> AsyncIterator[Night]:
     """A night on a SQLite file of its own. The agents named `slow` answer only after the deadline.
 
-    With a `clock` of the test's, everything but the delivery goes by it.
+    `beside` are other chat platforms. With a `clock` of the test's, everything but the delivery goes by it.
     """
     loop = asyncio.get_running_loop()
     people = {name: Person(name=name, phone="+86138", lang="en") for name in ("lin", "chen")}
@@ -142,7 +143,7 @@ async def a_night(
     chat, pager = chat or FakeChat("console"), FakePager()
     deliverer = Deliverer(
         store,
-        {"console": chat},
+        (platforms := {"console": chat, **{other.platform: other for other in beside}}),
         [pager],
         SystemClock(),
         poll_s=0.05,
@@ -160,7 +161,7 @@ async def a_night(
     parts = Parts(
         store=store,
         agents=agents,
-        chat={"console": chat},
+        chat=platforms,
         clock=clock,
         playbooks=nights.PLAYBOOKS,
         hypotheses=nights.HYPOTHESES,

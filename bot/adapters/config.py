@@ -13,11 +13,14 @@ from urllib.parse import quote, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from bot.app.alert_sources import AlertSource, read_source
+from bot.app.chat_settings import SLACK_KEYS, WECOM_KEYS, level, read_groups, read_slack, read_wecom
 from bot.app.patrol_rules import read_rules
+from bot.domain.access import DEFAULT, Level
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
 from bot.domain.pager_kinds import KINDS, TIMEOUT_S, PagerConfig, variable
 from bot.domain.patrol import PatrolRules
+from bot.domain.platforms import SlackSettings, WeComSettings
 from bot.domain.text import Lang
 from bot.domain.webhooks import key_of
 from bot.wire.nats import PREFIX, NatsLogin, Server, server
@@ -40,8 +43,10 @@ SECTIONS: Mapping[str, tuple[str, ...]] = {
         "connections_share",
         "dns_share",
     ),
-    "slack": ("mode", "api_url"),
-    "wecom": ("corp_id", "agent_id", "api_url", "bot_id", "bot_mode", "bot_url", "bot_name"),
+    "slack": SLACK_KEYS,
+    "wecom": WECOM_KEYS,
+    "access": ("default",),
+    "chat": ("fallback", "mirror"),
 }
 SECRET_VARIABLES = frozenset({"WARROOM_DATABASE_PASSWORD", "WARROOM_DATABASE_PASSWORD_FILE"})
 """Of sections whose variables are keys otherwise."""
@@ -72,17 +77,8 @@ LISTS: Mapping[str, tuple[str, ...]] = {
         "most",
     ),
     "changes": ("name", "kind"),
-}
-PLATFORM_SECRETS: Mapping[str, tuple[str, ...]] = {
-    "slack": ("SLACK_BOT_TOKEN", "SLACK_SIGNING_SECRET", "SLACK_APP_TOKEN"),
-    "wecom": (
-        "WECOM_SECRET",
-        "WECOM_TOKEN",
-        "WECOM_AES_KEY",
-        "WECOM_BOT_SECRET",
-        "WECOM_BOT_TOKEN",
-        "WECOM_BOT_AES_KEY",
-    ),
+    "groups": ("id", "role"),
+    "webhooks": ("name",),
 }
 
 
@@ -131,8 +127,15 @@ class Config:
     nats_login: NatsLogin = field(default_factory=NatsLogin)
     nats_prefix: str = PREFIX
     nats_ca_file: str = ""
-    not_built: tuple[str, ...] = ()
-    """Platforms that are configured and that this version does not have."""
+    slack: SlackSettings | None = None
+    wecom: WeComSettings | None = None
+    groups: Mapping[str, Level] = field(default_factory=dict)
+    """What members of a platform's group may do, by "platform:group"."""
+    default_level: Level = DEFAULT
+    fallback_room: str = ""
+    """Where the traffic of an incident goes while its own platform is away."""
+    mirrors: tuple[str, ...] = ()
+    """Platforms on which every war room stands at once."""
 
     @property
     def url(self) -> str:
@@ -140,12 +143,18 @@ class Config:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return self.public_url or f"http://{host}:{self.port}"
 
+    @property
+    def several(self) -> bool:
+        """Whether several bots may work on the database: an SQLite file is one bot's."""
+        return not self.database_url.startswith("sqlite")
+
     def secrets(self) -> tuple[str, ...]:
         """Every secret value, for redaction."""
         nats = (self.nats_login.password, self.nats_login.token)
         hooks = [s for p in self.pagers for s in p.all_secrets()]
         hooks += [s for c in self.changes for s in (c.secret, c.token)]
         hooks += [s for a in self.alerts for s in (a.secret, a.token)]
+        hooks += [s for platform in (self.slack, self.wecom) if platform for s in platform.secrets()]
         database = unquote(urlsplit(self.database_url).password or "")
         return tuple(filter(None, (self.api_token, self.agent_token, self.heartbeat_url, database, *nats, *hooks)))
 
@@ -205,7 +214,12 @@ def load(path: Path | None, environ: Mapping[str, str], *, sections: Collection[
         nats_login=_nats_login(environ),
         nats_prefix=value("agents", "nats_prefix", PREFIX) or PREFIX,
         nats_ca_file=environ.get("WARROOM_NATS_CA_FILE", ""),
-        not_built=_platforms(value, environ),
+        slack=read_slack(value, lambda name: secret(name, environ)),
+        wecom=read_wecom(value, lambda name: secret(name, environ), table.get("webhooks", [])),
+        groups=read_groups(table.get("groups", [])),
+        default_level=level(value("access", "default"), "access.default"),
+        fallback_room=_fallback(value("chat", "fallback")),
+        mirrors=tuple(dict.fromkeys(re.findall(r"[a-z]+", value("chat", "mirror")))),
     )
 
 
@@ -344,6 +358,12 @@ def _zone(name: str) -> ZoneInfo:
         raise ConfigError(f'server.timezone {name!r} is unknown; use a name such as "Asia/Shanghai"') from exc
 
 
+def _fallback(word: str) -> str:
+    if word and not all(word.partition(":")):
+        raise ConfigError(f'chat.fallback is {word!r}; it must be a room such as "slack:C024BE91L"')
+    return word
+
+
 def _need(row: Mapping[str, Any], key: str, where: str) -> str:
     found = str(row.get(key, "")).strip()
     if not found:
@@ -431,33 +451,3 @@ def _person(row: Mapping[str, Any]) -> Person:
     lang: Lang = "en" if row.get("language") == "en" else "zh"
     accounts = {key: str(row.get(key, "")) for key in ("slack", "wecom", "email", "role")}
     return Person(name=_need(row, "name", "people"), phone=str(row.get("phone", "")), lang=lang, **accounts)
-
-
-def _platforms(value: Any, environ: Mapping[str, str]) -> tuple[str, ...]:
-    """A platform is switched on by its secrets; a half-configured one is an error that names what is missing."""
-    on = []
-    for platform, names in PLATFORM_SECRETS.items():
-        given = {name for name in names if secret(name, environ)}
-        if not given:
-            continue
-        missing = _slack_missing(value, given) if platform == "slack" else _wecom_missing(value, given)
-        if missing:
-            raise ConfigError(f"{platform} is half configured: {', '.join(missing)} not set")
-        on.append(platform)
-    return tuple(on)
-
-
-def _slack_missing(value: Any, given: set[str]) -> list[str]:
-    mode = value("slack", "mode", "socket")
-    needs = ["SLACK_BOT_TOKEN", "SLACK_APP_TOKEN" if mode == "socket" else "SLACK_SIGNING_SECRET"]
-    return [f"WARROOM_{name}" for name in needs if name not in given]
-
-
-def _wecom_missing(value: Any, given: set[str]) -> list[str]:
-    missing = []
-    if given & {"WECOM_SECRET", "WECOM_TOKEN", "WECOM_AES_KEY"}:
-        missing += [f"WARROOM_{n}" for n in ("WECOM_SECRET", "WECOM_TOKEN", "WECOM_AES_KEY") if n not in given]
-        missing += [f"wecom.{key}" for key in ("corp_id", "agent_id") if not value("wecom", key)]
-    if given & {"WECOM_BOT_SECRET", "WECOM_BOT_TOKEN", "WECOM_BOT_AES_KEY"} and not value("wecom", "bot_id"):
-        missing.append("wecom.bot_id")
-    return missing

@@ -9,7 +9,7 @@ from bot.app.escalation import hold, touched
 from bot.app.hang_up import stop_calls
 from bot.app.parts import Call, Parts, Then, record, say
 from bot.app.ports import Tx
-from bot.domain.command import unknown
+from bot.app.which_incident import by_id, current_incident
 from bot.domain.errors import UserError
 from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header, Message
@@ -18,7 +18,7 @@ from bot.domain.text import Text
 
 async def ack(call: Call, tx: Tx) -> Then | None:
     """Acknowledge the incident named, or the room's; a second person joins the first."""
-    incident = await named_incident(call, tx)
+    incident = await by_id(tx, call.args[0].upper()) if call.args else await current_incident(call, tx)
     if incident is None or not incident.is_open:
         raise UserError(
             "no_incident",
@@ -34,17 +34,6 @@ async def ack(call: Call, tx: Tx) -> Then | None:
     if not took:
         await call.tell(tx, Text(f"{had} 已经接手了；你也加入了", f"{had} has it already; you have joined"))
     return None
-
-
-async def named_incident(call: Call, tx: Tx) -> Incident | None:
-    """The incident whose id is the first word, else the room's. Raises UserError for an id that is none."""
-    name = call.args[0].upper() if call.args else call.room.incident
-    found = await tx.incidents.get(name) if name else None
-    if found is None and call.args:
-        known = [i.id for i in await tx.incidents.list(only_open=True)]
-        hint = Text(f"进行中：{'、'.join(known) or '无'}", f"open: {', '.join(known) or 'none'}")
-        raise unknown(Text("故障", "incident"), name or "-", known, hint)
-    return found
 
 
 async def acknowledge(

@@ -8,6 +8,7 @@ from bot.app import escalation_words as said
 from bot.app.incident_words import STATES
 from bot.app.parts import Parts, say
 from bot.app.ports import Direct, Tx
+from bot.app.rooms import thread_in
 from bot.app.summary import show_summary
 from bot.app.who import next_words
 from bot.domain.escalation import Escalation, Phase, Way
@@ -41,7 +42,20 @@ async def _draw_step(parts: Parts, tx: Tx, incident: Incident, state: Escalation
     for call in calls:
         places += await _direct(parts, tx, incident, call)
     for place in dict.fromkeys(places):
-        await say(parts, tx, Message(key=f"step-{incident.id}-{step}", room=place, blocks=blocks), incident=incident.id)
+        message = Message(
+            key=f"step-{incident.id}-{step}",
+            room=place,
+            blocks=blocks,
+            thread=thread_in(place, incident) if place == incident.origin_room else "",
+            mention=tuple(dict.fromkeys(filter(None, (_account(parts, place, call.person) for call in calls)))),
+        )
+        await say(parts, tx, message, incident=incident.id)
+
+
+def _account(parts: Parts, place: str, name: str) -> str:
+    """Somebody's account on the platform of a room; "" for none."""
+    person = parts.directory.find(name)
+    return person.account(place.partition(":")[0]) if person else ""
 
 
 async def show_call(parts: Parts, tx: Tx, incident: Incident, call: CallMade) -> None:

@@ -24,9 +24,8 @@ PATIENCE_S = 10.0
 
 async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str, members: Sequence[str]) -> None:
     """Make the room on the platform of `beside`, where it is announced; where none can be made, that is said."""
-    title = _fit(f"{incident.id} {incident.title}")
     try:
-        made = await asyncio.wait_for(_asked(parts, incident, beside, title, members), PATIENCE_S)
+        made = await asyncio.wait_for(ask_for_room(parts, incident, beside, beside.platform, members), PATIENCE_S)
     except (SendFailed, TimeoutError) as exc:
         why = str(exc) or f"no answer within {PATIENCE_S:g} s"
         async with parts.store.begin() as tx:
@@ -37,7 +36,7 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
             await _say(parts, tx, incident, beside.key, Paragraph(text=text))
         parts.wake()
         return
-    key = made.key
+    key, title = made.key, _title(incident)
     async with parts.store.begin() as tx:
         current = replace(await tx.incidents.get(incident.id) or incident, room=key)
         # One that was resolved meanwhile gets its room for the record, and the room is free.
@@ -59,15 +58,16 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
     parts.wake()
 
 
-async def _asked(parts: Parts, incident: Incident, beside: Room, title: str, members: Sequence[str]) -> Made:
-    platform = parts.chat.get(beside.platform)
+async def ask_for_room(parts: Parts, incident: Incident, beside: Room, on: str, members: Sequence[str]) -> Made:
+    """A room for the incident on a platform, in the language of `beside`. Raises SendFailed."""
+    platform = parts.chat.get(on)
     if platform is None:
-        raise SendFailed(f"the platform {beside.platform} is not configured")
+        raise SendFailed(f"the platform {on} is not configured")
     people = [parts.directory.find(name) for name in members]
-    accounts = (person.account(beside.platform) for person in people if person)
+    accounts = (person.account(on) for person in people if person)
     wanted = NewRoom(
         incident=incident.id,
-        title=title,
+        title=_title(incident),
         lang=beside.lang,
         members=tuple(dict.fromkeys(filter(None, accounts))),
         topic=f"{incident.severity} · {incident.title}",
@@ -84,8 +84,9 @@ async def first_called(parts: Parts, tx: Tx, incident: Incident) -> list[str]:
     return list(dict.fromkeys(person.name for target in targets for person in who(target, now)))
 
 
-def _fit(title: str) -> str:
+def _title(incident: Incident) -> str:
     """A room's title as WeCom takes it (50 characters), cut with an ellipsis."""
+    title = f"{incident.id} {incident.title}"
     return title if len(title) <= TITLE_LENGTH else f"{title[: TITLE_LENGTH - 1].rstrip()}…"
 
 
@@ -96,7 +97,7 @@ async def _bring_verdict(parts: Parts, tx: Tx, incident: Incident, beside: Room)
         return
     for message, _, _ in await tx.messages.list(beside.key):
         if message.key == run.id:
-            copy = Message(key=f"{run.id}-war", room=incident.room, blocks=message.blocks)
+            copy = Message(key=run.war_key, room=incident.room, blocks=message.blocks)
             await say(parts, tx, copy, incident=incident.id)
 
 

@@ -24,8 +24,8 @@ from bot.app.ports import Pager, Spool
 from bot.app.spooled_state import read_state, write_state
 from bot.app.who import policies_of
 from bot.domain.errors import SendFailed, StoreUnavailable
-from bot.domain.escalating import PageDue, begin, decide
-from bot.domain.escalation import Escalation, Target, Way
+from bot.domain.escalating import begin, decide
+from bot.domain.escalation import Escalation, Target
 from bot.domain.incident import Incident, IncidentState
 from bot.domain.page import DIGIT_ACK, CallMade, CallState, Person
 
@@ -70,8 +70,7 @@ class Degraded:
 
     def wake(self) -> None:
         """Look in the background, unless an earlier look is still under way."""
-        if not self._parts.jobs.running(JOB):
-            self._parts.jobs.start(self.look(), key=JOB)
+        self._parts.jobs.once(JOB, self.look)
 
     async def look(self) -> None:
         """Merge what there is if the database is back, else call people about alerts that have waited long enough."""
@@ -138,7 +137,7 @@ class Degraded:
     async def _step(self, row: Mapping[str, Any], state: Escalation, calls: list[CallMade], now: datetime) -> None:
         """Take what is due and call; what no provider took is asked for again at the next look."""
         decision = decide(state, policies=policies_of(self._parts), who=self._who, now=now)
-        calls += [_call(state.incident, due, now) for due in decision.pages]
+        calls += [due.call(state.incident, at=now) for due in decision.pages]
         if decision.pages:
             # Before anybody is called: a bot that dies in between calls again under the same keys.
             await self._write(row, decision.next, calls)
@@ -183,20 +182,6 @@ def _held(alert: Mapping[str, Any], rows: Sequence[tuple[str, Mapping[str, Any]]
         (row["kind"] == "callback" and row.get("digits") == DIGIT_ACK and str(row.get("page")).startswith(mine))
         or (row["kind"] == "command" and row["at"] >= alert["at"])
         for _, row in rows
-    )
-
-
-def _call(incident: str, due: PageDue, now: datetime) -> CallMade:
-    phone = Way.PHONE in due.ways
-    return CallMade(
-        key=f"{incident}:{due.step}:{due.person.name}:{due.attempt}",
-        incident=incident,
-        step=due.step,
-        attempt=due.attempt,
-        person=due.person.name,
-        ways=tuple(way.value for way in due.ways),
-        state=CallState.QUEUED if phone else CallState.SAID,
-        queued_at=now,
     )
 
 

@@ -20,6 +20,7 @@ from bot.app.outgoing import (
     Result,
     Retry,
     Sent,
+    chat_key,
     decide,
     moves_on,
     outdated,
@@ -27,9 +28,10 @@ from bot.app.outgoing import (
     read_page,
 )
 from bot.app.placing import NotWanted, Placer, in_time
-from bot.app.ports import ChatPlatform, Clock, OutboxRow, Pager, Store, Tx
+from bot.app.ports import ChatPlatform, Clock, OutboxRow, Pager, Partial, Store, Tx
 from bot.domain.errors import SendFailed, StoreUnavailable
 from bot.domain.incident import Entry, EntryKind, Incident, Room
+from bot.domain.message import Message
 from bot.domain.page import Page
 
 T = TypeVar("T")
@@ -117,9 +119,10 @@ class Deliverer:
     async def _claim(self, kind: str, limit: int) -> Sequence[OutboxRow]:
         if limit <= 0:
             return ()
+        but = self._out_of_reach() if kind == "chat" else ()
         try:
             async with self._store.begin() as tx:
-                rows = await tx.outbox.claim(owner=self._owner, limit=limit, lease_s=self._lease_s, kind=kind)
+                rows = await tx.outbox.claim(owner=self._owner, limit=limit, lease_s=self._lease_s, kind=kind, but=but)
             if kind == "page":
                 self._looked = self._clock.monotonic()
             return rows
@@ -162,10 +165,10 @@ class Deliverer:
         except (KeyError, TypeError, ValueError) as exc:
             await self._finish(row, state="failed", error=f"no message in the payload: {exc!r}")
             return
-        room = await self._room(message.room)
+        room, thread = await self._place(message)
         try:
             platform = self._platform(room)
-            ref = await in_time(platform.put(message, room, row.ref), self._lease_s * 0.8)
+            ref = await in_time(platform.put(message, room, row.ref, thread=thread), self._lease_s * 0.8)
         except SendFailed as error:
             await self._failed_chat(row, error)
         else:
@@ -177,9 +180,15 @@ class Deliverer:
         except KeyError as exc:
             raise SendFailed(f'no chat platform "{room.platform}" is configured', permanent=True) from exc
 
-    async def _room(self, key: str) -> Room:
+    def _out_of_reach(self) -> Sequence[str]:
+        """Beginnings of keys of rooms that another bot has to write to."""
+        return [key for p in self._chat.values() if isinstance(p, Partial) for key in p.out_of_reach()]
+
+    async def _place(self, message: Message) -> tuple[Room, str | None]:
+        """The room, and the reference of the message this one belongs under."""
         async with self._store.begin() as tx:
-            return await tx.rooms.get(key) or Room(key=key, title=key)
+            room = await tx.rooms.get(message.room) or Room(key=message.room, title=message.room)
+            return room, await tx.outbox.ref(chat_key(message.room, message.thread)) if message.thread else None
 
     async def _failed_chat(self, row: OutboxRow, error: SendFailed) -> None:
         decision = decide(row, error, self._clock.now())

@@ -241,15 +241,7 @@ async def _conclude(parts: Parts, run: Run, investigation: Investigation, room: 
 
 async def _show(parts: Parts, tx: Tx, run: Run, investigation: Investigation, room: Room, *, took_s: float) -> None:
     """Keep the document and put the card, in place of what stood there."""
-    found = document(
-        investigation,
-        run_id=run.id,
-        incident=run.incident,
-        started_at=run.started_at,
-        took_s=took_s,
-        lang=room.lang,
-        zone=parts.timezone,
-    )
+    found = document(investigation, run, took_s=took_s, lang=room.lang, zone=parts.timezone)
     await tx.runs.save(replace(run, document=found))
     card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
     await say(parts, tx, Message(key=run.id, room=room.key, blocks=card), incident=run.incident)
@@ -262,7 +254,7 @@ async def _show_in_war_room(
     if run.room == incident.room or run.room not in incident.rooms:
         return
     card = verdict_card(investigation, took_s=took_s, incident=run.incident, zone=parts.timezone)
-    await say(parts, tx, Message(key=f"{run.id}-war", room=incident.room, blocks=card), incident=incident.id)
+    await say(parts, tx, Message(key=run.war_key, room=incident.room, blocks=card), incident=incident.id)
 
 
 async def _record_probes(tx: Tx, run: Run, investigation: Investigation, *, at: datetime) -> None:

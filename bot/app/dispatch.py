@@ -26,10 +26,14 @@ from bot.app import (
     warroom,
     watch,
 )
+from bot.app.access import check_access
 from bot.app.escalation import touched
-from bot.app.parts import Call, Parts, Then, record, say
+from bot.app.outgoing import chat_row
+from bot.app.parts import Call, Parts, Then, answering, record, say
 from bot.app.ports import Tx
+from bot.app.rooms import room_of
 from bot.domain import command as commands
+from bot.domain.access import Level, needed
 from bot.domain.command import Command, unknown
 from bot.domain.errors import SendFailed, StoreBusy, StoreUnavailable, UserError
 from bot.domain.incident import EntryKind, Room
@@ -65,62 +69,86 @@ VERBS: Mapping[str, UseCase] = {
 
 
 async def handle(
-    parts: Parts, text: str, *, user: str, room: str, message_id: str | None = None, echo: bool = False
+    parts: Parts,
+    text: str,
+    *,
+    user: str,
+    room: str,
+    message_id: str | None = None,
+    echo: bool = False,
+    level: Level = Level.ADMIN,
+    beside: bool = False,
 ) -> UserError | None:
     """Carry out one line of chat. Everything visible is said in the room; an error is said and returned.
 
     `message_id` is the platform's id: the same one again does nothing. With `echo` the line itself is kept as a
-    message of the user's, for platforms whose history is ours to keep.
+    message of the user's, for platforms whose history is ours to keep. `level` is what the user may do. `beside`
+    returns as soon as the line is recorded; what takes longer goes on.
     """
-    try:
-        return await _insist(parts, text, user=user, room=room, message_id=message_id, echo=echo)
-    except StoreUnavailable as exc:
-        log.error("%r by %s is not recorded: %s", text[:80], user, exc)
-        kept = await _keep(parts, text, user=user, room=room, message_id=message_id, echo=echo)
-        error = _kept(str(exc)) if kept else _not_recorded(str(exc))
-        await _say_directly(parts, room, _error_blocks(error))
-        return error
+    arrived = _Arrived(
+        text=legible(text),
+        user=legible(user),
+        room=room,
+        at=parts.clock.now(),
+        message_id=message_id,
+        echo=echo,
+        level=level,
+        beside=beside,
+    )
+    with answering(room, message_id or ""):
+        try:
+            return await _insist(parts, arrived)
+        except StoreUnavailable as exc:
+            log.error("%r by %s is not recorded: %s", text[:80], user, exc)
+            kept = await _keep(parts, arrived)
+            error = _kept(str(exc)) if kept else _not_recorded(str(exc))
+            await _say_directly(parts, room, _error_blocks(error), answers=message_id or "")
+            return error
 
 
-async def _insist(
-    parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool
-) -> UserError | None:
+async def _insist(parts: Parts, arrived: _Arrived) -> UserError | None:
     """Again where somebody else's command was in the way: two merges into each other lock in opposite orders."""
     for _ in range(MOST_TRIES - 1):
         try:
-            return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+            return await _handle(parts, arrived)
         except StoreBusy as exc:
-            log.warning("%r by %s goes again: %s", text[:80], user, exc)
-    return await _handle(parts, text, user=user, room=room, message_id=message_id, echo=echo)
+            log.warning("%r by %s goes again: %s", arrived.text[:80], arrived.user, exc)
+    return await _handle(parts, arrived)
 
 
-async def _handle(
-    parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool
-) -> UserError | None:
-    at, text, user = parts.clock.now(), legible(text), legible(user)
-    arrived = _Arrived(text=text, user=user, room=room, at=at, message_id=message_id, echo=echo)
+async def _handle(parts: Parts, arrived: _Arrived) -> UserError | None:
+    at, room = arrived.at, arrived.room
     try:
         # One transaction: a message that counts as taken in was carried out, or it comes again and is then.
         async with parts.store.begin() as tx:
             place = await _accept(parts, tx, arrived)
             if place is None:
                 return None
-            command = commands.parse(text, user=user, room=room, message_id=message_id)
+            command = commands.parse(arrived.text, user=arrived.user, room=room, message_id=arrived.message_id)
+            await check_access(parts, tx, command, place, arrived.level)
             if place.incident is not None:
                 await touched(tx, parts, await tx.incidents.get(place.incident))
             # What a command does comes after it was typed, also on a clock that stands still.
             call = Call(parts=parts, command=command, room=place, at=at + A_MOMENT)
-            then = await _case(command)(call, tx)
+            case = _case(command)
+            await _mirror_line(parts, tx, arrived, place)
+            then = await case(call, tx)
             # Recorded last, because the command may have opened the incident or begun the run it belongs to.
             await call.record(tx, EntryKind.COMMAND, same(f"/{command.raw}"), at=at, run=call.run)
     except UserError as error:
         await _refuse(parts, arrived, error)
         return error
     parts.wake()
-    if then is not None:
-        await then()
-        parts.wake()
+    if then is not None and arrived.beside:
+        parts.jobs.start(_follow(parts, then))
+    elif then is not None:
+        await _follow(parts, then)
     return None
+
+
+async def _follow(parts: Parts, then: Then) -> None:
+    await then()
+    parts.wake()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +161,8 @@ class _Arrived:
     at: datetime
     message_id: str | None
     echo: bool
+    level: Level = Level.ADMIN
+    beside: bool = False
 
 
 async def _accept(parts: Parts, tx: Tx, arrived: _Arrived) -> Room | None:
@@ -140,7 +170,7 @@ async def _accept(parts: Parts, tx: Tx, arrived: _Arrived) -> Room | None:
     key = f"{arrived.room}:{arrived.user}:{arrived.message_id}"
     if arrived.message_id and not await tx.inbox.first(key, at=arrived.at):
         return None
-    place = await _room(parts, tx, arrived.room)
+    place = await room_of(parts, tx, arrived.room)
     if arrived.echo:
         said = Message(
             key=arrived.message_id or parts.new_id("said"),
@@ -150,6 +180,17 @@ async def _accept(parts: Parts, tx: Tx, arrived: _Arrived) -> Room | None:
         )
         await say(parts, tx, said)
     return place
+
+
+async def _mirror_line(parts: Parts, tx: Tx, arrived: _Arrived, room: Room) -> None:
+    """What was typed stands on its own platform already; where a room is mirrored the others see it, too."""
+    if arrived.echo or room.incident is None or len(parts.chat) < 2:
+        return
+    for mirror in await tx.rooms.mirrors(room.key):
+        text = Paragraph(text=same(arrived.text.strip()), label=same(arrived.user))
+        line = Message(key=parts.new_id("line"), room=mirror, blocks=(text,), author=arrived.user)
+        await tx.messages.put(line, at=arrived.at)
+        await tx.outbox.add(chat_row(line, due_at=arrived.at, incident=room.incident))
 
 
 async def _refuse(parts: Parts, arrived: _Arrived, error: UserError) -> None:
@@ -182,14 +223,6 @@ def _case(command: Command) -> UseCase:
     return case
 
 
-async def _room(parts: Parts, tx: Tx, key: str) -> Room:
-    found = await tx.rooms.get(key)
-    if found is None:
-        found = Room(key=key, title=key.partition(":")[2] or key, lang=parts.lang, lang_chosen=False)
-        await tx.rooms.save(found)
-    return found
-
-
 def _error_blocks(error: UserError) -> tuple[Block, ...]:
     return (Header(text=error.text, tone="warn"),)
 
@@ -198,24 +231,24 @@ SPOOLED = ("ack",)
 """Verbs that stop phones: they are kept beside the database while that is away, and carried out later."""
 
 
-async def _keep(parts: Parts, text: str, *, user: str, room: str, message_id: str | None, echo: bool) -> bool:
+async def _keep(parts: Parts, arrived: _Arrived) -> bool:
+    user, room = arrived.user, arrived.room
     try:
-        command = commands.parse(legible(text), user=user, room=room)
+        command = commands.parse(arrived.text, user=user, room=room)
     except UserError:
         return False
-    if command.verb not in SPOOLED:
+    if command.verb not in SPOOLED or needed(command) > arrived.level:
         return False
     # Typed twice within a minute it is one, as the platform delivers it twice.
-    ident = message_id or f"spooled-{int(parts.clock.now().timestamp() // 60)}"
-    row = {"text": text, "user": user, "room": room, "message_id": ident, "echo": echo}
+    ident = arrived.message_id or f"spooled-{int(parts.clock.now().timestamp() // 60)}"
+    row = {"text": arrived.text, "user": user, "room": room, "message_id": ident, "echo": arrived.echo}
     return await parts.keep("command", f"{room}:{user}:{ident}:{command.raw}", row)
 
 
 async def merge_command(parts: Parts, row: Mapping[str, Any]) -> None:
     """Carry out a command that was kept. Raises StoreUnavailable."""
-    await _handle(
-        parts, row["text"], user=row["user"], room=row["room"], message_id=row["message_id"], echo=row["echo"]
-    )
+    words = {name: row[name] for name in ("text", "user", "room", "message_id", "echo")}
+    await _handle(parts, _Arrived(**words, at=parts.clock.now()))
 
 
 def _kept(reason: str) -> UserError:
@@ -240,13 +273,13 @@ def _not_recorded(reason: str) -> UserError:
     )
 
 
-async def _say_directly(parts: Parts, room: str, blocks: tuple[Block, ...]) -> None:
+async def _say_directly(parts: Parts, room: str, blocks: tuple[Block, ...], *, answers: str) -> None:
     """Past the outbox, which is in the database that is away."""
     place = Room(key=room, title=room, lang=parts.lang)
     platform = parts.chat.get(place.platform)
     if platform is None:
         return
     try:
-        await platform.put(Message(key=parts.new_id("msg"), room=room, blocks=blocks), place, None)
+        await platform.put(Message(key=parts.new_id("msg"), room=room, blocks=blocks, answers=answers), place, None)
     except SendFailed as exc:
         log.error("nor can it be said in %s: %s", room, exc)

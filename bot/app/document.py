@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, tzinfo
 from typing import Any
 
 from bot.app import reasons
@@ -14,21 +14,14 @@ from bot.app.plain import plain
 from bot.diagnosis.cells import Key
 from bot.diagnosis.hypothesis import Ranked
 from bot.diagnosis.investigation import Investigation
+from bot.domain.incident import Run
 from bot.domain.text import Lang
 
 
-def document(
-    run: Investigation,
-    *,
-    run_id: str,
-    incident: str | None,
-    started_at: datetime,
-    took_s: float,
-    lang: Lang,
-    zone: tzinfo = UTC,
-) -> dict[str, Any]:
-    """The run as one JSON object (shape: DESIGN, public surfaces). Texts are in `lang`, with both under "texts".
+def document(run: Investigation, kept: Run, *, took_s: float, lang: Lang, zone: tzinfo = UTC) -> dict[str, Any]:
+    """The run, which is kept as `kept`, as one JSON object (shape: DESIGN, public surfaces).
 
+    Texts are in `lang`, with both under "texts".
     Times in texts are told in `zone`; all others are ISO 8601.
     """
     verdict, why = run.verdict(), reasons.flat(run)
@@ -36,10 +29,10 @@ def document(
     hypotheses.append(_inconclusive(verdict.inconclusive_share, lang))
     hypotheses.sort(key=lambda h: -h["share"])
     return {
-        "run": run_id,
+        "run": kept.id,
         "playbook": run.playbook.name,
-        "incident": incident,
-        "started_at": started_at.isoformat(),
+        "incident": kept.incident,
+        "started_at": kept.started_at.isoformat(),
         "took_s": round(took_s, 3),
         "agents": [a.to_json() for a in run.agents],
         "observations": [o.to_json() for o in run.observations()],

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from bot.app.ack import named_incident
 from bot.app.escalation import begin_escalation, escalate_now, named_policy
 from bot.app.incident_moves import called_again
 from bot.app.page import page
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
+from bot.app.which_incident import by_id, current_incident
 from bot.domain.errors import UserError
 from bot.domain.text import Text
 
@@ -17,9 +17,8 @@ from bot.domain.text import Text
 async def escalate(call: Call, tx: Tx) -> Then | None:
     """Take the next step of the incident's escalation now; with a name, call that person or begin that policy."""
     args = list(call.args)
-    wanted = args.pop(0) if args and args[0].upper().startswith("INC-") else ""
-    named = replace(call, command=replace(call.command, args=(wanted,) if wanted else ()))
-    incident = await named_incident(named, tx)
+    wanted = args.pop(0).upper() if args and args[0].upper().startswith("INC-") else ""
+    incident = await by_id(tx, wanted) if wanted else await current_incident(call, tx)
     if incident is None or not incident.is_open:
         raise UserError(
             "no_incident",

@@ -19,14 +19,14 @@ from bot.app.call_card import show_step
 from bot.app.outgoing import page_row
 from bot.app.parts import Parts, record, say
 from bot.app.ports import Tx
-from bot.app.rooms import places
+from bot.app.rooms import places, thread_in
 from bot.app.who import next_words, policies_of, who_of
 from bot.domain.errors import StoreUnavailable
 from bot.domain.escalating import Decision, PageDue, begin, decide, held, hurried, over
-from bot.domain.escalation import Escalation, Phase, Policy, Way
+from bot.domain.escalation import Escalation, Phase, Policy
 from bot.domain.incident import EntryKind, Incident
 from bot.domain.message import Block, Header, Message
-from bot.domain.page import CallMade, CallState, Page, Person
+from bot.domain.page import CallMade, CallState, Page, Person, page_key
 from bot.domain.text import Text, join
 
 log = logging.getLogger("warroom.escalation")
@@ -233,7 +233,7 @@ async def _carry_out(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
         words = said.lost_policy(decision.lost_policy)
         await _record(tx, incident, words, at=now, data={"lost_policy": decision.lost_policy})
         await tell(parts, tx, incident, Header(text=words, tone="warn"))
-    pages = [await _queue(parts, tx, incident, due, now) for due in decision.pages]
+    calls = [await queue_page(parts, tx, incident, due, now) for due in decision.pages]
     if decision.taken:
         last = decision.taken[-1]
         words = said.steps_taken(decision)
@@ -241,7 +241,7 @@ async def _carry_out(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
             "policy": last.policy,
             "round": last.round,
             "steps": [step.step for step in decision.taken],
-            "pages": pages,
+            "pages": [{"key": c.key, "person": c.person, "ways": list(c.ways), "step": c.step} for c in calls],
             "next": decision.next.due_at.isoformat() if decision.next.due_at else None,
         }
         await _record(tx, incident, words, at=now, data=data)
@@ -257,31 +257,19 @@ async def _carry_out(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
         await _exhausted(parts, tx, incident, decision, now)
 
 
-async def _queue(parts: Parts, tx: Tx, incident: Incident, due: PageDue, now: datetime) -> dict[str, object]:
-    """One page: its call, and the outbox row where a phone is to ring."""
-    page = page_of(parts, incident, due.person, step=due.step, attempt=due.attempt)
-    phone = Way.PHONE in due.ways
-    if phone:
+async def queue_page(parts: Parts, tx: Tx, incident: Incident, due: PageDue, now: datetime) -> CallMade:
+    """One page: its call, which is returned, and the outbox row where a phone is to ring."""
+    call = due.call(incident.id, epoch=incident.epoch, at=now)
+    if call.state is CallState.QUEUED:
+        page = page_of(parts, incident, due.person, step=due.step, attempt=due.attempt)
         await tx.outbox.add(page_row(page, due_at=now))
-    await tx.calls.add(
-        CallMade(
-            key=page.key,
-            incident=incident.id,
-            step=due.step,
-            attempt=due.attempt,
-            epoch=incident.epoch,
-            person=due.person.name,
-            ways=tuple(way.value for way in due.ways),
-            state=CallState.QUEUED if phone else CallState.SAID,
-            queued_at=now,
-        )
-    )
-    return {"key": page.key, "person": due.person.name, "ways": [way.value for way in due.ways], "step": due.step}
+    await tx.calls.add(call)
+    return call
 
 
 def page_of(parts: Parts, incident: Incident, person: Person, *, step: int, attempt: int) -> Page:
-    """The page to one person; its key is incident:step:target:attempt."""
-    key = f"{incident.id}:{step}:{person.name}:{attempt}"
+    """The page to one person."""
+    key = page_key(incident.id, step=step, person=person.name, attempt=attempt)
     text = (
         f"{incident.severity} {incident.title}。按 1 确认，按 2 升级。"
         if person.lang == "zh"
@@ -315,7 +303,8 @@ async def _exhausted(parts: Parts, tx: Tx, incident: Incident, decision: Decisio
 async def tell(parts: Parts, tx: Tx, incident: Incident, *blocks: Block) -> None:
     """Say something new in the incident's rooms."""
     for place in await places(tx, incident):
-        await say(parts, tx, Message(key=parts.new_id("msg"), room=place, blocks=blocks), incident=incident.id)
+        message = Message(key=parts.new_id("msg"), room=place, blocks=blocks, thread=thread_in(place, incident))
+        await say(parts, tx, message, incident=incident.id)
 
 
 async def _record(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from bot.app import diag
-from bot.app.create_room import create_room, first_called
+from bot.app.create_room import first_called
+from bot.app.opening_rooms import open_rooms
 from bot.app.parts import Call, Parts, Then
 from bot.app.ports import Tx
 from bot.domain.command import Command
@@ -38,7 +39,7 @@ async def first_look(
         # The run first: a platform may take seconds to make a room.
         if run is not None:
             await run()
-        await create_room(parts, incident, room, by=by, members=members)
+        await open_rooms(parts, incident, room, by=by, members=members)
 
     return then
 

@@ -31,6 +31,7 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/oncall override cancel ovr-1", Text("取消替班", "take an override back")),
     ("/warroom open", Text("建战情室并登记故障", "open a war room and an incident")),
     ("/warroom bind INC-1", Text("把这个房间当作战情室", "make this room the war room")),
+    ("/warroom mirror wecom", Text("在另一个平台也开这个战情室", "the same war room on another platform as well")),
     (
         "/incident declare TITLE sev1 env=prod",
         Text("登记故障，按级别呼叫并自动诊断", "declare an incident: people are called, its playbook runs"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 from typing import Any
 
@@ -11,16 +12,20 @@ from bot.app.call_card import show_all
 from bot.app.escalation import begin_escalation, tell
 from bot.app.hang_up import stop_calls
 from bot.app.parts import Call, Parts, Then, record
-from bot.app.ports import Tx
+from bot.app.ports import Archives, Tx
 from bot.app.rooms import places
 from bot.app.summary import show_summary
 from bot.app.watch import end_watch
 from bot.app.which_incident import last_incident, need_incident, take_id
-from bot.domain.errors import UserError
+from bot.domain.errors import SendFailed, UserError
 from bot.domain.escalating import over
 from bot.domain.incident import EntryKind, Incident, IncidentState, Move, moves_of
 from bot.domain.message import Header
 from bot.domain.text import Text, join, same
+
+log = logging.getLogger("warroom")
+
+ARCHIVE_AFTER_S = 5.0
 
 
 def moved(incident: Incident, move: Move) -> Incident:
@@ -119,7 +124,27 @@ async def close(call: Call, tx: Tx, typed: list[str]) -> Then | None:
     await _save(call, tx, then, Move.CLOSE)
     await tell(call.parts, tx, then, Header(text=_words(then, Move.CLOSE), tone="info"))
     await show_summary(call.parts, tx, then)
-    return None
+
+    async def after() -> None:
+        call.parts.jobs.start(put_away(call.parts, then))
+
+    return after
+
+
+async def put_away(parts: Parts, incident: Incident) -> None:
+    """Archive the war room where its platform can; what fails is logged, and the room stays."""
+    async with parts.store.begin() as tx:
+        rooms = [incident.room, *await tx.rooms.mirrors(incident.room)] if incident.room != incident.origin_room else []
+    for key in rooms:
+        platform = parts.chat.get(key.partition(":")[0])
+        if platform is None or not isinstance(platform, Archives):
+            continue
+        # What was said last is in the outbox still.
+        await parts.clock.sleep(ARCHIVE_AFTER_S)
+        try:
+            await platform.archive(key)
+        except SendFailed as exc:
+            log.warning("%s is not archived: %s", key, exc)
 
 
 async def stop_escalation(parts: Parts, tx: Tx, incident: Incident) -> dict[str, int]:
@@ -133,7 +158,8 @@ async def stop_escalation(parts: Parts, tx: Tx, incident: Incident) -> dict[str,
 
 async def free_rooms(parts: Parts, tx: Tx, incident: Incident, *, to: str | None = None) -> None:
     """Its rooms work on something else from now on: on `to`, or on nothing yet. Their watches end."""
-    for key in await places(tx, incident):
+    mirrors = [room.key for room in await tx.rooms.working_on(incident.id) if room.mirror_of]
+    for key in (*await places(tx, incident), *mirrors):
         room = await tx.rooms.get(key)
         if room is not None and room.incident == incident.id:
             await tx.rooms.save(replace(room, incident=to))

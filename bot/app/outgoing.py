@@ -85,10 +85,15 @@ _PLAIN = ("key", "room", "author", "answers", "thread", "pinned", "mention")
 """Fields of a message that are JSON as they stand."""
 
 
+def chat_key(room: str, message: str) -> str:
+    """The key of a message's row, by the keys of its room and of itself."""
+    return f"chat:{room}:{message}"
+
+
 def chat_row(message: Message, *, due_at: datetime, incident: str | None = None) -> OutboxRow:
     """A message as an outbox row; the same message again is an edit of it."""
     said = {name: getattr(message, name) for name in _PLAIN} | {"blocks": to_json(message.blocks)}
-    key = f"chat:{message.room}:{message.key}"
+    key = chat_key(message.room, message.key)
     return OutboxRow(key=key, kind="chat", payload={"message": said}, due_at=due_at, incident=incident)
 
 

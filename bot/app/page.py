@@ -6,23 +6,17 @@ from dataclasses import replace
 
 from bot.app.ack import acknowledge
 from bot.app.call_card import BY_HAND, show_call
-from bot.app.escalation import (
-    begin_escalation,
-    escalate_now,
-    named_policy,
-    page_of,
-    tell,
-)
+from bot.app.escalation import begin_escalation, escalate_now, named_policy, queue_page, tell
 from bot.app.escalation_words import STATES
 from bot.app.incident import open_here
 from bot.app.incident_moves import called_again
-from bot.app.outgoing import page_row
 from bot.app.parts import Call, Parts, Then, record
 from bot.app.ports import Tx
 from bot.app.which_incident import current_incident
 from bot.app.who import next_words
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
+from bot.domain.escalating import PageDue
 from bot.domain.escalation import Phase, Way
 from bot.domain.incident import EntryKind, Incident, Room
 from bot.domain.message import Header
@@ -89,23 +83,10 @@ async def _page_policy(call: Call, tx: Tx, incident: Incident, name: str) -> Non
 async def page_by_hand(parts: Parts, tx: Tx, incident: Incident, person: Person, *, by: str) -> None:
     """Queue one call outside of any policy; its step is 0."""
     attempt = 1 + sum(c.person == person.name for c in await tx.calls.list(incident.id, step=BY_HAND))
-    queued = page_of(parts, incident, person, step=BY_HAND, attempt=attempt)
-    now = await tx.now()
-    await tx.outbox.add(page_row(queued, due_at=now))
-    made = CallMade(
-        key=queued.key,
-        incident=incident.id,
-        step=BY_HAND,
-        attempt=attempt,
-        epoch=incident.epoch,
-        person=person.name,
-        ways=(Way.PHONE.value,),
-        state=CallState.QUEUED,
-        queued_at=now,
-    )
-    await tx.calls.add(made)
+    due = PageDue(person=person, ways=(Way.PHONE,), step=BY_HAND, attempt=attempt)
+    made = await queue_page(parts, tx, incident, due, await tx.now())
     said = Text(f"呼叫 {person.name}", f"paging {person.name}")
-    data = {"paged": person.name, "key": queued.key}
+    data = {"paged": person.name, "key": made.key}
     await record(
         tx, EntryKind.PAGE, said, at=parts.clock.now(), room=incident.room, actor=by, incident=incident.id, data=data
     )

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from bot.app.outgoing import chat_row
 from bot.app.ports import AgentTransport, ChatPlatform, Clock, Store, Tx
 from bot.diagnosis.hypothesis import Hypothesis
+from bot.domain.access import Level
 from bot.domain.command import Command
 from bot.domain.directory import Directory
 from bot.domain.errors import StoreUnavailable
@@ -49,6 +50,11 @@ class Jobs:
         task.add_done_callback(self._done)
         if key:
             self._keyed[key] = task
+
+    def once(self, key: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
+        """Run in the background, unless an earlier job of that key still does."""
+        if not self.running(key):
+            self.start(work(), key=key)
 
     def stop(self, key: str) -> bool:
         """Cancel a job; False when none runs under the key."""
@@ -125,6 +131,14 @@ class Parts:
     """Put (kind, key, document) into the spool while the database is away; False when nothing keeps it."""
     meeting_url: str = ""
     """The team's voice call, "{incident}" standing for the id; "" for none."""
+    mirror_on: Sequence[str] = ()
+    """Platforms on which every war room stands at once."""
+    fallback_room: str = ""
+    """Where what is said of an incident goes while its platform is away."""
+    groups: Mapping[str, Level] = field(default_factory=dict)
+    """What members of a platform's group may do, by "platform:group"."""
+    default_level: Level = Level.RESPONDER
+    """What somebody may do of whom nothing is written down, where anything is of anybody."""
     jobs: Jobs = field(default_factory=Jobs)
     counters: Counter[str] = field(default_factory=Counter)
     """What `/metrics` shows as `warroom_<name>_total`, since the start."""
@@ -237,6 +251,17 @@ async def record(
 
 
 _said: ContextVar[list[str] | None] = ContextVar("said", default=None)
+_answering: ContextVar[tuple[str, str]] = ContextVar("answering", default=("", ""))
+
+
+@contextmanager
+def answering(room: str, message_id: str) -> Iterator[None]:
+    """What is said in the room meanwhile, also by jobs that are started meanwhile, answers that message."""
+    token = _answering.set((room, message_id))
+    try:
+        yield
+    finally:
+        _answering.reset(token)
 
 
 @contextmanager
@@ -256,6 +281,16 @@ async def say(parts: Parts, tx: Tx, message: Message, *, incident: str | None = 
     collected = _said.get()
     if collected is not None:
         collected.append(message.key)
+    where, what = _answering.get()
+    if where == message.room and what and not message.answers:
+        message = replace(message, answers=what)
+    await _say_in(tx, message, incident, now)
+    if incident is not None and len(parts.chat) > 1:
+        for mirror in await tx.rooms.mirrors(message.room):
+            await _say_in(tx, replace(message, room=mirror, answers="", mention=()), incident, now)
+
+
+async def _say_in(tx: Tx, message: Message, incident: str | None, now: datetime) -> None:
     await tx.messages.put(message, at=now)
     await tx.outbox.add(chat_row(message, due_at=now, incident=incident))
 

@@ -61,8 +61,7 @@ class Patrol:
 
     def wake(self) -> None:
         """Look in the background whether a round is due; nothing while one of ours is under way."""
-        if not self._parts.jobs.running(JOB):
-            self._parts.jobs.start(self.go(), key=JOB)
+        self._parts.jobs.once(JOB, self.go)
 
     async def go(self) -> bool:
         """Do the round that has been due longest, if one is and nobody is on patrol; False when there was none."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.alert import KeptAlert, OpenGroup
 from bot.domain.change import Change
-from bot.domain.chat import Captured, Inbound, Made, NewRoom, Profile
+from bot.domain.chat import Captured, Finding, Inbound, Made, NewRoom, Profile
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
 from bot.domain.incident import Entry, Incident, Room, Run, Watch
@@ -119,6 +119,15 @@ class Archives(Protocol):
 
     async def archive(self, room: str) -> None:
         """Put the room of this key away; one that is away already is no error. Raises SendFailed."""
+        ...
+
+
+@runtime_checkable
+class Checks(Protocol):
+    """A chat platform that can tell whether it is set up rightly."""
+
+    async def check(self) -> Sequence[Finding]:
+        """What `warroom doctor` says of it; nothing is changed, and nothing is said to anybody."""
         ...
 
 
@@ -311,6 +320,10 @@ class Rooms(Protocol):
         """The rooms that have this incident, oldest first."""
         ...
 
+    async def mirrors(self, key: str) -> Sequence[str]:
+        """Keys of the other rooms that show what this one shows: the one it mirrors, and that one's mirrors."""
+        ...
+
 
 class Runs(Protocol):
     """What `/diag` found."""
@@ -470,11 +483,22 @@ class Outbox(Protocol):
         """Queue; False when the key is known. A "chat" key that is known gets the new payload and is due again."""
         ...
 
-    async def claim(self, *, owner: str, limit: int, lease_s: float, kind: str | None = None) -> Sequence[OutboxRow]:
+    async def claim(
+        self, *, owner: str, limit: int, lease_s: float, kind: str | None = None, but: Sequence[str] = ()
+    ) -> Sequence[OutboxRow]:
         """Take due rows whose lease is free, by the database's clock; each claim raises the generation.
 
-        Pages come before chat. A room has one chat row out at a time, so its messages keep their order.
+        Pages come before chat. A room has one chat row out at a time, and one that has to wait for its next try lets
+        none past, so its messages keep their order. Rooms whose key begins with one of `but` are left to others.
         """
+        ...
+
+    async def ref(self, key: str) -> str | None:
+        """The reference of what was sent under a key; None when it was not."""
+        ...
+
+    async def held_up(self, *, tries: int, most: int = 100) -> Sequence[OutboxRow]:
+        """What waits in rooms where a message of an incident failed so many times, oldest first."""
         ...
 
     async def finish(
@@ -609,6 +633,10 @@ class Settings(Protocol):
 
     async def put(self, key: str, value: str) -> None:
         """Insert or replace."""
+        ...
+
+    async def swap(self, key: str, old: str, new: str) -> bool:
+        """Replace the value if it still is `old`; of several bots that try, one succeeds."""
         ...
 
     async def keep(self, key: str, value: str) -> str:

@@ -213,15 +213,7 @@ def _document(run: Run, group: Group, *, took_s: float, room: Room, zone: tzinfo
     """The surest one's document under the group's name and headline, with everybody's under "related"."""
 
     def of(one: Investigation) -> dict[str, Any]:
-        return document(
-            one,
-            run_id=run.id,
-            incident=run.incident,
-            started_at=run.started_at,
-            took_s=took_s,
-            lang=room.lang,
-            zone=zone,
-        )
+        return document(one, run, took_s=took_s, lang=room.lang, zone=zone)
 
     lead, said = group.lead(), summary(group)
     found = of(lead)

@@ -32,8 +32,7 @@ class Reminders:
 
     def wake(self) -> None:
         """Look, unless an earlier look is still under way."""
-        if not self._parts.jobs.running(JOB):
-            self._parts.jobs.start(self._look(), key=JOB)
+        self._parts.jobs.once(JOB, self._look)
 
     async def _look(self) -> None:
         try:

@@ -22,7 +22,17 @@ async def open_in(tx: Tx, room: Room) -> Incident | None:
     return found if found is not None and found.is_open else None
 
 
+def summary_key(incident: str) -> str:
+    """The key of the message that says how an incident stands."""
+    return f"summary-{incident}"
+
+
+def thread_in(place: str, incident: Incident) -> str:
+    """Where the incident is not worked on, what happens is told under its summary, so that others are not disturbed."""
+    return summary_key(incident.id) if place != incident.room else ""
+
+
 async def places(tx: Tx, incident: Incident) -> tuple[str, ...]:
     """Where people are told of it: its own rooms, and those that followed a duplicate of it here."""
-    followed = (room.key for room in await tx.rooms.working_on(incident.id))
+    followed = (room.key for room in await tx.rooms.working_on(incident.id) if not room.mirror_of)
     return tuple(dict.fromkeys((*incident.rooms, *followed)))

@@ -10,7 +10,7 @@ from bot.app import words
 from bot.app.escalation_words import STATES as CALL_STATES
 from bot.app.parts import Parts, say
 from bot.app.ports import Tx
-from bot.app.rooms import places
+from bot.app.rooms import places, summary_key
 from bot.domain.incident import Incident, IncidentState, Run
 from bot.domain.message import Block, Bullets, Button, Buttons, Header, Message, Paragraph, Tone
 from bot.domain.page import CallMade
@@ -24,7 +24,8 @@ async def show_summary(parts: Parts, tx: Tx, incident: Incident) -> None:
     """Draw it anew in the incident's rooms; call this after whatever changes the incident."""
     blocks = await summary(parts, tx, incident)
     for place in await places(tx, incident):
-        await say(parts, tx, Message(key=f"summary-{incident.id}", room=place, blocks=blocks), incident=incident.id)
+        message = Message(key=summary_key(incident.id), room=place, blocks=blocks, pinned=place == incident.room)
+        await say(parts, tx, message, incident=incident.id)
 
 
 async def summary(parts: Parts, tx: Tx, incident: Incident) -> tuple[Block, ...]:

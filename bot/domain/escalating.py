@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from bot.domain.escalation import LOUD, Escalation, Phase, Policy, QuietHours, Step, Target, Way
-from bot.domain.page import Person
+from bot.domain.page import CallMade, CallState, Person, page_key
 
 Policies = Callable[[str], Policy | None]
 """A policy by its name, None for one that no longer exists."""
@@ -36,6 +36,20 @@ class PageDue:
     ways: tuple[Way, ...]
     step: int
     attempt: int = 1
+
+    def call(self, incident: str, *, epoch: int = 0, at: datetime) -> CallMade:
+        """The call as it is queued; where no phone is to ring it is said, and that is all."""
+        return CallMade(
+            key=page_key(incident, step=self.step, person=self.person.name, attempt=self.attempt),
+            incident=incident,
+            step=self.step,
+            attempt=self.attempt,
+            epoch=epoch,
+            person=self.person.name,
+            ways=tuple(way.value for way in self.ways),
+            state=CallState.QUEUED if Way.PHONE in self.ways else CallState.SAID,
+            queued_at=at,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -114,6 +114,8 @@ class Room:
     incident: str | None = None
     lang_chosen: bool = True
     """False where nobody chose a language: the configuration's is spoken, also after that has changed."""
+    mirror_of: str | None = None
+    """The room, mostly on another platform, that this one shows: what is said in either stands in both."""
 
     @property
     def platform(self) -> str:
@@ -239,6 +241,11 @@ class Run:
     incident: str | None = None
     finished_at: datetime | None = None
     document: Mapping[str, Any] | None = None
+
+    @property
+    def war_key(self) -> str:
+        """The key of its card in a war room that was made after it began; `id` is that of the card where it began."""
+        return f"{self.id}-war"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

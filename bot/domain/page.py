@@ -42,7 +42,7 @@ class CallStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
-    """One call to one person. `key` reads incident:step:target:attempt and is the idempotency key.
+    """One call to one person. `key` is that of `page_key`, and the idempotency key.
 
     A `callback_url` that ends in "/" gets the name of the provider that makes the call.
     """
@@ -132,6 +132,11 @@ class CallLimit:
     def __str__(self) -> str:
         unit = {60: "min", 3600: "h", 86400: "day"}.get(self.window_s, f"{self.window_s} s")
         return f"{self.calls}/{unit}"
+
+
+def page_key(incident: str, *, step: int, person: str, attempt: int) -> str:
+    """The key of a page: whoever works it out gets the same one."""
+    return f"{incident}:{step}:{person}:{attempt}"
 
 
 def short_key(key: str) -> str:

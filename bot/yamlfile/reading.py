@@ -19,12 +19,12 @@ MAX_FILE = 256 * 1024
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def text_of(path: Path, *, error: type[WarroomError]) -> str:
-    """What is in a file. Raises `error`."""
+def text_of(path: Path, *, error: type[WarroomError], most: int = MAX_FILE, encoding: str = "utf-8") -> str:
+    """What is in a file of up to `most` bytes; `encoding` is one of UTF-8's. Raises `error`."""
     try:
-        if path.stat().st_size > MAX_FILE:
-            raise error(f"{path}: larger than {MAX_FILE // 1024} KiB")
-        return path.read_text(encoding="utf-8")
+        if path.stat().st_size > most:
+            raise error(f"{path}: larger than {most // 1024} KiB")
+        return path.read_text(encoding=encoding)
     except OSError as exc:
         raise error(f"{path}: {exc.strerror or exc}") from exc
     except UnicodeDecodeError as exc:

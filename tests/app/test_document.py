@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ KEYS = {
 
 def of(rule: nights.Rule, **more: Any) -> dict[str, Any]:
     run = nights.investigate(rule, **more)
-    found = document(run, run_id="run-1", incident="INC-1", started_at=nights.AT, took_s=8.4213, lang="en")
+    found = document(run, replace(nights.RUN, incident="INC-1"), took_s=8.4213, lang="en")
     return dict(json.loads(json.dumps(found, allow_nan=False)))
 
 

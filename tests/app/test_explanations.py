@@ -167,7 +167,7 @@ SAME = ("slow-vendor", "bad-deploy", "blocked-and-throttled", "silent-region-is-
 @pytest.mark.parametrize("name", SAME)
 def test_card_document_and_terminal_say_the_same(name: str, lang: Lang) -> None:
     run = told(name)
-    kept = document(run, run_id="run-1", incident=None, started_at=nights.AT, took_s=8.4, lang=lang)
+    kept = document(run, nights.RUN, took_s=8.4, lang=lang)
     in_terminal = summary(kept).replace("  · ", "")
     said = card(run, lang)
     assert said[0] == kept["headline"] == in_terminal.splitlines()[0]

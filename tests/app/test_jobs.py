@@ -54,3 +54,20 @@ async def test_closing_ends_every_job_and_waits_for_its_end() -> None:
     await asyncio.sleep(0)
     await jobs.close()
     assert ended.is_set()
+
+
+async def test_work_that_is_under_way_is_not_begun_a_second_time() -> None:
+    jobs, begun, may_end = Jobs(), [], asyncio.Event()
+
+    async def work() -> None:
+        begun.append(len(begun) + 1)
+        await may_end.wait()
+
+    jobs.once("look", work)
+    jobs.once("look", work)
+    may_end.set()
+    assert await jobs.wait("look", 5)
+    assert begun == [1]
+    jobs.once("look", work)
+    assert await jobs.wait("look", 5)
+    assert begun == [1, 2]

@@ -11,6 +11,7 @@ from bot.adapters.playbooks import load_hypotheses, load_playbooks
 from bot.diagnosis.hypothesis import Verdict
 from bot.diagnosis.investigation import Investigation
 from bot.domain.failure import Failure, fault_of
+from bot.domain.incident import Run
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent, Observation, Outcome, ProbeRequest, observe
 
@@ -19,6 +20,7 @@ HYPOTHESES = load_hypotheses(FOLDER)
 PLAYBOOKS = load_playbooks(FOLDER)
 AT = datetime(2026, 11, 23, 23, 0, tzinfo=UTC)
 
+RUN = Run(id="run-1", playbook="sms", room="console:main", user="lin", started_at=AT)
 RESOLVERS = {"public": ("9.9.9.9",)}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
@@ -172,8 +173,34 @@ async def test_a_room_gets_one_message_at_a_time_in_order_and_rooms_do_not_wait_
     assert [row.key for row in await claim(store)] == ["chat:console:ops:b"]
 
 
-async def test_a_message_that_waits_for_its_next_try_does_not_hold_up_its_room(store: Store) -> None:
-    await add(store, say("a", key="a"), say("b", key="b"))
-    (first,) = await claim(store)
-    await finish(store, first, "pending", error="HTTP 500", retry_at=datetime.now(UTC) + timedelta(seconds=60))
-    assert [row.key for row in await claim(store)] == ["chat:console:ops:b"]
+async def test_a_message_that_waits_for_its_next_try_lets_none_of_its_room_past(store: Store) -> None:
+    await add(store, say("a", key="a"), say("b", key="b"), say("c", key="c", room="slack:C1"))
+    first, other = await claim(store)
+    await finish(store, first, "pending", error="HTTP 500", retry_at=datetime.now(UTC) + timedelta(seconds=0.4))
+    await finish(store, other, "sent", ref="1")
+    await add(store, say("d", key="d", room="slack:C1"))
+    assert [row.key for row in await claim(store)] == ["chat:slack:C1:d"]
+    while not (rows := await claim(store)):
+        await asyncio.sleep(0.05)
+    assert [row.key for row in rows] == ["chat:console:ops:a"]
+
+
+async def test_rooms_that_another_bot_has_to_write_to_are_left_to_it(store: Store) -> None:
+    await add(store, say("a", key="a", room="wecom:bot/G1"), say("b", key="b", room="wecom:app/lin"))
+    async with store.begin() as tx:
+        (row,) = await tx.outbox.claim(owner="x", limit=10, lease_s=10, kind="chat", but=("wecom:bot/",))
+    assert row.key == "chat:wecom:app/lin:b"
+
+
+async def test_what_is_held_up_behind_a_message_that_failed_is_told_with_it(store: Store) -> None:
+    said = [replace(say(w, key=w, room="slack:C1"), incident="INC-1") for w in ("a", "b")]
+    await add(store, *said, say("c", key="c", room="slack:C2"))
+    for _ in range(3):
+        async with store.begin() as tx:
+            assert await tx.outbox.held_up(tries=3) == []
+        rows = [row for row in await claim(store) if row.key.endswith(":a")]
+        for row in rows:
+            await finish(store, row, "pending", error="no route", retry_at=datetime.now(UTC) - timedelta(seconds=1))
+    async with store.begin() as tx:
+        assert [row.key for row in await tx.outbox.held_up(tries=3)] == ["chat:slack:C1:a", "chat:slack:C1:b"]
+        assert await tx.outbox.ref("chat:slack:C1:a") is None

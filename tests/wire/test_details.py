@@ -111,7 +111,7 @@ def test_a_run_among_liars_still_ends_with_an_answer(seed: int) -> None:
     progress_card(run, pending=frozenset())
     card = verdict_card(run, took_s=1.0, incident=None)
     assert from_json(json.loads(json.dumps(to_json(card)))) == card
-    found = document(run, run_id="run-1", incident=None, started_at=nights.AT, took_s=1.0, lang="zh")
+    found = document(run, nights.RUN, took_s=1.0, lang="zh")
     json.dumps(found, allow_nan=False)
     of = Run(id="r", playbook="sms", room="x:y", user="u", started_at=nights.AT)
     assert evidence_pack(of, found, zone=ZoneInfo("UTC"))

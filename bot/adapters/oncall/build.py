@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,6 +17,7 @@ from bot.domain.escalation import Policy, QuietHours, Step
 from bot.domain.page import Person
 from bot.domain.schedule import Layer, Listed, Rotation, Schedule
 from bot.domain.text import Lang, same
+from bot.yamlfile import text_of
 
 
 @dataclass(kw_only=True)
@@ -76,7 +76,7 @@ class Builder:
     def _calendar(self, source: Source, place: tuple[str, int], name: str, file: str, zone: ZoneInfo) -> Listed:
         path = source.folder / file
         try:
-            text = _text(path)
+            text = text_of(path, error=ConfigError, most=ical.MAX_FILE, encoding="utf-8-sig")
             turns, last = ical.read_turns(text, file=str(path), names=self._names(), zone=zone, now=self.now)
         except ConfigError as exc:
             raise ConfigError(f"{source.at('schedules', place[0], 'layers', place[1], 'ical')}: {exc}") from exc
@@ -145,14 +145,3 @@ def _severity(name: str, model: SeverityModel) -> Severity:
     given = {of_key.get(key, key) for key in model.model_fields_set}
     changes: dict[str, Any] = {key: value for key, value in said.items() if key in given}
     return replace(SEVERITIES.get(name, Severity(name=name)), **changes)
-
-
-def _text(path: Path) -> str:
-    try:
-        if path.stat().st_size > ical.MAX_FILE:
-            raise ConfigError(f"{path}: larger than {ical.MAX_FILE // 1024} KiB")
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as exc:
-        raise ConfigError(f"{path}: {exc.strerror or exc}") from exc
-    except UnicodeDecodeError as exc:
-        raise ConfigError(f"{path}: is not UTF-8 text") from exc

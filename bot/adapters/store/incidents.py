@@ -119,6 +119,7 @@ class SqlRooms:
         """Insert or update."""
         lang = room.lang if room.lang_chosen else ""
         row = {"title": self._session.redactor.text(room.title), "lang": lang, "incident": room.incident}
+        row["mirror_of"] = room.mirror_of
         insert = self._session.insert(rooms).values(key=room.key, platform=room.platform, **row)
         await self._session.connection.execute(insert.on_conflict_do_update(index_elements=["key"], set_=row))
 
@@ -132,11 +133,25 @@ class SqlRooms:
         statement = select(rooms).where(rooms.c.incident == incident).order_by(rooms.c.seq)
         return [self._room(row) for row in (await self._session.connection.execute(statement)).mappings()]
 
+    async def mirrors(self, key: str) -> Sequence[str]:
+        """Keys of the other rooms that show what this one shows: the one it mirrors, and that one's mirrors."""
+        c = rooms.c
+        main = func.coalesce(select(c.mirror_of).where(c.key == key).scalar_subquery(), key)
+        statement = select(c.key).where(or_(c.key == main, c.mirror_of == main), c.key != key).order_by(c.seq)
+        return list((await self._session.connection.scalars(statement)).all())
+
     def _room(self, row: RowMapping) -> Room:
         """Where no language is kept, nobody has chosen one."""
         lang = lang_of(row["lang"], self._session.lang)
         chosen = bool(row["lang"])
-        return Room(key=row["key"], title=row["title"], lang=lang, incident=row["incident"], lang_chosen=chosen)
+        return Room(
+            key=row["key"],
+            title=row["title"],
+            lang=lang,
+            incident=row["incident"],
+            lang_chosen=chosen,
+            mirror_of=row["mirror_of"],
+        )
 
 
 def _row(incident: Incident) -> dict[str, Any]:

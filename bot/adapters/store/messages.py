@@ -86,6 +86,12 @@ class SqlSettings:
             insert.on_conflict_do_update(index_elements=["key"], set_={"value": value})
         )
 
+    async def swap(self, key: str, old: str, new: str) -> bool:
+        """Replace the value if it still is `old`."""
+        c = settings.c
+        statement = settings.update().where(c.key == key, c.value == old).values(value=new)
+        return (await self._session.connection.execute(statement)).rowcount == 1
+
     async def keep(self, key: str, value: str) -> str:
         """Insert unless it is there; returns what is there now."""
         # On PostgreSQL the insert waits for another bot's, so that the look after it finds what was committed.

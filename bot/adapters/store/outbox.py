@@ -68,7 +68,9 @@ class SqlOutbox:
         statement = outbox.update().where(c.key == row.key, c.kind == "chat").values(values)
         await self._session.connection.execute(statement)
 
-    async def claim(self, *, owner: str, limit: int, lease_s: float, kind: str | None = None) -> Sequence[OutboxRow]:
+    async def claim(
+        self, *, owner: str, limit: int, lease_s: float, kind: str | None = None, but: Sequence[str] = ()
+    ) -> Sequence[OutboxRow]:
         """Take due rows whose lease is free, by the database's clock; each claim raises the generation."""
         now = await self._session.now()
         due = (
@@ -80,6 +82,8 @@ class SqlOutbox:
         )
         if kind is not None:
             due = due.where(outbox.c.kind == kind)
+        for prefix in but:
+            due = due.where(or_(outbox.c.lane.is_(None), ~outbox.c.lane.startswith(prefix, autoescape=True)))
         # A CTE with a row lock is run exactly once; the same SELECT inside IN (...) may be run again and again.
         taken = due.cte("taken")
         statement = (
@@ -157,6 +161,21 @@ class SqlOutbox:
         result = await self._session.connection.execute(outbox.update().where(*waiting).values(values))
         return int(result.rowcount)
 
+    async def ref(self, key: str) -> str | None:
+        """The reference of what was sent under a key; None when it was not."""
+        found: str | None = await self._session.connection.scalar(select(outbox.c.ref).where(outbox.c.key == key))
+        return found
+
+    async def held_up(self, *, tries: int, most: int = 100) -> Sequence[OutboxRow]:
+        """What waits in rooms where a message of an incident failed so many times, oldest first."""
+        c = outbox.c
+        stuck = select(c.lane).where(
+            c.state == PENDING, c.kind == "chat", c.error.is_not(None), c.attempts >= tries, c.incident.is_not(None)
+        )
+        waiting = select(outbox).where(c.state == PENDING, c.kind == "chat", c.lane.in_(stuck))
+        rows = (await self._session.connection.execute(waiting.order_by(c.seq).limit(most))).all()
+        return [_row(row) for row in rows]
+
     async def live(self, *, incident: str) -> bool:
         """Whether a page of the incident waits or is out."""
         c = outbox.c
@@ -176,11 +195,11 @@ def _free(table: Any, now: datetime) -> ColumnElement[bool]:
 
 
 def _first_in_lane(now: datetime) -> ColumnElement[bool]:
-    # An older row of the same room that is due or out right now goes first; one that waits for its next try does not.
+    # An older row of the same room goes first, also one that waits for its next try: a platform that was away or
+    # asked for a pause shows its messages in the order they were said.
     older = outbox.alias("older")
-    busy = or_(older.c.due_at <= now, older.c.lease_until > now)
     ahead = select(older.c.key).where(
-        older.c.lane == outbox.c.lane, older.c.state == PENDING, older.c.seq < outbox.c.seq, busy
+        older.c.lane == outbox.c.lane, older.c.state == PENDING, older.c.seq < outbox.c.seq
     )
     out = outbox.alias("out")
     elsewhere = select(out.c.key).where(out.c.lane == outbox.c.lane, out.c.state == PENDING, out.c.lease_until > now)

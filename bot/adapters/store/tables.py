@@ -93,6 +93,7 @@ rooms = Table(
     Column("title", Text, nullable=False),
     Column("lang", String, nullable=False),
     Column("incident", String, ForeignKey("incidents.id", name="rooms_incident_fkey")),
+    Column("mirror_of", String),
     UniqueConstraint("key", name="rooms_key"),
 )
 
