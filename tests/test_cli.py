@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from tests.serving import AGENT_TOKEN, API_TOKEN, REPOSITORY, Serving, free_port, serving, warroom
+from tests.ports import free_port
+from tests.serving import AGENT_TOKEN, API_TOKEN, REPOSITORY, Serving, serving, warroom
 
 pytestmark = pytest.mark.timeout(180)
 
