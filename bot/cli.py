@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     ask.probe(commands)
     ask.command(commands)
     ask.reads(commands)
+    ask.timeline(commands)
     ask.export(commands)
     operate.playbook(commands)
     operate.oncall(commands)

@@ -15,6 +15,7 @@ from bot.adapters.config import Config, load
 from bot.adapters.oncall import Loaded, load_files
 from bot.adapters.pagers import make
 from bot.adapters.playbooks import load_hypotheses, load_playbooks
+from bot.adapters.postmortem import FileScribe, lacking
 from bot.adapters.store import SqlStore
 from bot.adapters.store.engine import sqlite_file
 from bot.app.ports import Checks
@@ -60,6 +61,7 @@ async def doctor(path: Path | None) -> int:
         await _nats(config),
         _playbooks(config),
         _directory(config),
+        await _postmortems(config),
         (
             bool(config.api_token),
             "WARROOM_API_TOKEN: " + ("set" if config.api_token else "not set; API and sign-in need it"),
@@ -130,6 +132,16 @@ def _directory(config: Config) -> tuple[bool, str]:
     return True, f"on-call: {len(found.people)} people, {len(found.schedules)} schedules" + (
         f" ({said})" if said else ""
     )
+
+
+async def _postmortems(config: Config) -> tuple[bool, str]:
+    try:
+        FileScribe(config.templates)
+    except ConfigError as exc:
+        return False, f"postmortems: {exc}"
+    lacks = await lacking(chinese=True)
+    whose = f"templates in {config.templates}" if config.templates else "the shipped templates"
+    return True, f"postmortems: {whose}; " + (lacks.en if lacks else "md, html, json and pdf")
 
 
 class _Nobody:

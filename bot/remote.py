@@ -238,6 +238,20 @@ def timeline(incident: str, *, server: str, as_json: bool) -> int:
     return DONE
 
 
+def verify(incident: str, *, printed: Sequence[str], server: str, as_json: bool) -> int:
+    """`warroom timeline INCIDENT --verify`: FAILED when the record is not as it was written."""
+    found = Remote(server).get(f"/api/v1/incidents/{quote(incident, safe='')}/verify", head=list(printed))
+    if as_json:
+        print(json.dumps(found, ensure_ascii=False, indent=2))
+        return DONE if found["ok"] else FAILED
+    for fault in found["faults"]:
+        print(fault["en"])
+    for head in found["heads"]:
+        print(f"{head['chain']}: {head['entries']} entries, head {head['hash']}")
+    print("the record is as it was written" if found["ok"] else "THE RECORD WAS CHANGED", file=sys.stderr)
+    return DONE if found["ok"] else FAILED
+
+
 def export(incident: str, *, form: str, lang: str, out: Path | None, server: str) -> int:
     """`warroom export INCIDENT`: into the file, or on stdout."""
     content = Remote(server, timeout_s=120.0).fetch(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,14 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.ports import free_port
+
 REPOSITORY = Path(__file__).parents[1]
 API_TOKEN, AGENT_TOKEN = "canary-api-5Zp2", "canary-agent-8Qw1"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def environ(**more: str) -> dict[str, str]:
@@ -92,7 +87,7 @@ def serving(folder: Path) -> Iterator[Serving]:
             for process in reversed(processes):
                 process.terminate()
             for process in processes:
-                process.wait(timeout=20)
+                process.wait(timeout=60)
 
 
 def _wait(up: Serving) -> None:

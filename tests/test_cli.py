@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import jsonschema
 import pytest
 from ruamel.yaml import YAML
 
-from tests.serving import AGENT_TOKEN, API_TOKEN, REPOSITORY, Serving, free_port, serving, warroom
+from tests.ports import free_port
+from tests.serving import AGENT_TOKEN, API_TOKEN, REPOSITORY, Serving, serving, warroom
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -59,9 +61,45 @@ def test_commands_print_what_the_bot_says(bot: Serving) -> None:
     assert "declared INC-1" in bot.run("timeline", "INC-1").stdout
 
 
+def test_export_writes_the_postmortem_into_a_file_or_on_stdout(bot: Serving) -> None:
+    bot.run("command", "/incident declare the disk is full sev4", "--room", "console:export")
+    (name,) = [row["id"] for row in bot.json("incidents") if row["title"] == "the disk is full"]
+    out = bot.folder / "postmortem.html"
+    done = bot.run("export", name, "--format", "html", "--lang", "zh", "-o", str(out))
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "the disk is full" in out.read_text()
+    assert '<html lang="zh-CN">' in out.read_text()
+    done = bot.run("export", name.lower())
+    assert done.stdout.startswith(f"# Postmortem: {name} the disk is full")
+    assert json.loads(bot.run("export", name, "--format", "json").stdout)["incident"] == name
+
+
+def test_verify_says_whether_the_record_is_as_it_was_written(bot: Serving) -> None:
+    bot.run("command", "/incident declare the lights are out sev4", "--room", "console:verify")
+    (name,) = [row["id"] for row in bot.json("incidents") if row["title"] == "the lights are out"]
+    found = bot.json("timeline", name, "--verify")
+    assert found["ok"]
+    head = found["heads"][0]
+    assert (head["chain"], head["entries"] > 0) == (name, True)
+    assert head["hash"] in bot.run("export", name).stdout
+    assert bot.run("timeline", name, "--verify", "--head", head["hash"]).returncode == 0
+    done = bot.run("timeline", name, "--verify", "--head", "0" * 64)
+    assert done.returncode == 1
+    assert "was printed, and no entry has this hash now" in done.stdout
+    with sqlite3.connect(bot.folder / "warroom.db") as database:
+        database.execute("DROP TRIGGER timeline_no_update")
+        database.execute("UPDATE timeline SET zh = 'nothing' WHERE incident = ? AND link = 1", [name])
+    done = bot.run("timeline", name, "--verify")
+    assert done.returncode == 1
+    assert f"{name} #1" in done.stdout
+    assert "THE RECORD WAS CHANGED" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "status", "says"),
     [
+        (("export", "INC-99"), 1, "no incident INC-99"),
+        (("export", "INC-1", "--format", "docx"), 2, "invalid choice"),
         (("diag", "smss"), 1, 'did you mean "sms"'),
         (("diag", "sms", "region"), 2, "write key=value"),
         (("diag", "sms", "region=mars"), 1, "there are: lab"),

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests.serving import API_TOKEN, environ, free_port, warroom
+from tests.ports import free_port
+from tests.serving import API_TOKEN, environ, warroom
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -35,7 +36,7 @@ class Strict:
         return {a["name"]: a["state"] for a in json.loads(done.stdout)} if done.returncode == 0 else {}
 
     def until(self, name: str, state: str) -> None:
-        due = time.monotonic() + 30
+        due = time.monotonic() + 90
         while self.states().get(name) != state:
             assert time.monotonic() < due, (self.folder / "serve.log").read_text()
 
@@ -62,12 +63,12 @@ class Strict:
             yield process
         finally:
             process.terminate()
-            process.communicate(timeout=20)
+            process.communicate(timeout=60)
 
     def refused(self, token: str, **where: str) -> str:
         """The last words of an agent that is not let in."""
         with self.agent(token, **where) as process:
-            _, said = process.communicate(timeout=30)
+            _, said = process.communicate(timeout=90)
         assert process.returncode == 3, said
         return said
 
@@ -81,13 +82,13 @@ def bot(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Strict]:
         words = [sys.executable, "-m", "bot.cli", "serve"]
         process = subprocess.Popen(words, cwd=folder, env=environ(WARROOM_API_TOKEN=API_TOKEN), stderr=log, stdout=log)
         try:
-            due = time.monotonic() + 30
+            due = time.monotonic() + 90
             while up.run("agents").returncode != 0:
                 assert time.monotonic() < due, (folder / "serve.log").read_text()
             yield up
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def test_an_agent_enrols_once_and_comes_back_with_the_used_up_token_and_without_any(bot: Strict) -> None:
@@ -103,7 +104,7 @@ def test_an_agent_enrols_once_and_comes_back_with_the_used_up_token_and_without_
 
 def test_an_agent_without_a_token_that_nobody_knows_is_told_what_to_do(bot: Strict) -> None:
     with bot.agent("", name="new", state="nothing") as process:
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=90)
     assert process.returncode == 2
     assert "WARROOM_AGENT_TOKEN is not set" in said
     assert "wrong token: this bot has no shared one; `warroom agent enroll" in bot.refused(

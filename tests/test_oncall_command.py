@@ -17,6 +17,7 @@ from bot.bootstrap import build, listen
 from bot.cli import main
 from bot.domain.errors import ConfigError
 from bot.domain.page import Person
+from tests.store.databases import sqlite_database
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "oncall.yaml"
 TOKEN = "canary-oncall-8sK2"
@@ -65,7 +66,7 @@ def test_the_file_is_named_in_the_configuration_or_by_a_variable(
 
 @pytest.fixture
 async def client(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    database = f"sqlite:///{tmp_path / 'warroom.db'}"
+    database = sqlite_database(tmp_path / "warroom.db")
     config = Config(port=0, lang="en", database_url=database, api_token=TOKEN, oncall=EXAMPLE)
     listener, config = listen(config)
     bot = await build(config)
@@ -112,6 +113,6 @@ async def test_an_override_is_in_the_calendar_and_in_the_answer_at_once(client: 
 async def test_a_bot_does_not_start_with_an_on_call_file_that_is_wrong(tmp_path: Path) -> None:
     broken = tmp_path / "x.yaml"
     broken.write_text("people: {lin: {phone: 138}}\n")
-    config = Config(database_url=f"sqlite:///{tmp_path / 'warroom.db'}")
+    config = Config(database_url=sqlite_database(tmp_path / "warroom.db"))
     with pytest.raises(ConfigError, match=r"x\.yaml:1:16"):
         await build(replace(config, oncall=broken))

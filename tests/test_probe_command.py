@@ -12,7 +12,8 @@ import pytest
 
 from bot.probes.table import KINDS
 from tests.needs import need_tool
-from tests.probes.servers import HOST, free_port, unbound
+from tests.ports import free_port
+from tests.probes.servers import HOST, unbound
 from tests.serving import API_TOKEN, Serving, serving
 
 pytestmark = pytest.mark.timeout(180)

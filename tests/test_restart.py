@@ -19,7 +19,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.serving import API_TOKEN, Serving, environ, free_port, serving, warroom
+from tests.ports import free_port
+from tests.serving import API_TOKEN, Serving, environ, serving, warroom
 from tests.store.databases import postgres_database
 
 pytestmark = pytest.mark.timeout(120)
@@ -56,16 +57,16 @@ def bot_alone(folder: Path) -> Iterator[tuple[httpx.Client, subprocess.Popen[byt
         )
         try:
             auth = {"Authorization": f"Bearer {API_TOKEN}"}
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=auth, trust_env=False) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=auth, trust_env=False, timeout=30) as client:
                 _until_up(client)
                 yield client, process
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def _until_up(client: httpx.Client) -> None:
-    for _ in range(300):
+    for _ in range(900):
         try:
             if client.get("/readyz").status_code == 200:
                 return
@@ -89,7 +90,7 @@ def test_a_run_and_a_watch_that_a_kill_cut_off_are_ended_and_gone_on_with(tmp_pa
         ).json()["run"]
         _kill_server(up)
     with bot_alone(tmp_path) as (client, _):
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not client.get(f"/api/v1/runs/{run}").json()["finished"]:
             assert time.monotonic() < deadline, "the run is never ended"
             time.sleep(0.5)
@@ -107,7 +108,7 @@ def _declare(up: Serving) -> None:
 
 def _kill_server(up: Serving) -> None:
     up.processes[0].send_signal(signal.SIGKILL)
-    up.processes[0].wait(timeout=20)
+    up.processes[0].wait(timeout=60)
 
 
 @contextmanager
@@ -116,7 +117,7 @@ def bot_that_pages(
 ) -> Iterator[tuple[httpx.Client, subprocess.Popen[bytes]]]:
     """`warroom serve` with one phone provider, two people, and leases short enough for a test."""
     (folder / "warroom.toml").write_text(
-        f'[server]\nlisten = "127.0.0.1:{port}"\nlanguage = "en"\n[delivery]\nlease_s = 1\npoll_s = 0.2\n'
+        f'[server]\nlisten = "127.0.0.1:{port}"\nlanguage = "en"\n[delivery]\nlease_s = 3\npoll_s = 0.2\n'
         f'[database]\nurl = "{database}"\n'
         f'[[pagers]]\nname = "phone"\nkind = "webhook"\nurl = "{phone}"\n'
         '[[people]]\nname = "lin"\nphone = "+8613800000001"\n[[people]]\nname = "chen"\nphone = "+8613800000002"\n'
@@ -126,13 +127,13 @@ def bot_that_pages(
         process = subprocess.Popen([sys.executable, "-m", "bot.cli", "serve"], cwd=folder, env=env, stderr=log)
         try:
             auth = {"Authorization": f"Bearer {API_TOKEN}"}
-            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=auth, trust_env=False) as client:
+            with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=auth, trust_env=False, timeout=30) as client:
                 _until_up(client)
                 yield client, process
         finally:
             if process.poll() is None:
                 process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 class Provider:
@@ -164,7 +165,7 @@ class Provider:
         return f"http://127.0.0.1:{self.server.server_port}/call"
 
     def until(self, calls: int) -> list[str]:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while len(self.keys) < calls:
             assert time.monotonic() < deadline, f"only {self.keys}"
             time.sleep(0.05)
@@ -176,14 +177,14 @@ def test_a_kill_between_post_and_record_rings_under_the_same_key_and_the_timer_l
     with bot_that_pages(tmp_path, provider.url, port) as (client, process):
         provider.on_call = [lambda _path: process.kill()]
         with suppress(httpx.TransportError):
-            client.post("/api/v1/commands", json={"text": "/page", "lang": "en"}, timeout=5)
+            client.post("/api/v1/commands", json={"text": "/page", "lang": "en"}, timeout=30)
         provider.until(1)
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     with bot_that_pages(tmp_path, provider.url, port) as (client, process):
         assert provider.until(2) == ["INC-1:1:lin:1"] * 2
         _until_recorded(client, 1)
         process.kill()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
     with sqlite3.connect(tmp_path / "warroom.db") as database:
         # Nobody was there for twenty minutes: four more steps are overdue.
         database.execute("UPDATE escalations SET due_at = datetime(due_at, '-20 minutes')")
@@ -211,7 +212,7 @@ def test_of_two_bots_on_one_postgresql_one_is_killed_and_the_other_goes_on(tmp_p
             # Whoever of them makes the call dies of it.
             provider.on_call = [lambda path: (a if path.endswith("/a") else b).kill()]
             with suppress(httpx.TransportError):
-                one.post("/api/v1/commands", json={"text": "/page", "lang": "en"}, timeout=5)
+                one.post("/api/v1/commands", json={"text": "/page", "lang": "en"}, timeout=30)
             assert provider.until(2) == ["INC-1:1:lin:1"] * 2
             other = one if a.poll() is None else two
             assert (a.poll() is None) is not (b.poll() is None)
@@ -228,7 +229,7 @@ def _timeline(client: httpx.Client) -> list[dict[str, Any]]:
 
 
 def _until_recorded(client: httpx.Client, calls: int) -> None:
-    for _ in range(100):
+    for _ in range(300):
         if [e["data"]["state"] for e in _timeline(client) if e["kind"] == "page"] == ["sent"] * calls:
             return
         time.sleep(0.1)

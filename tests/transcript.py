@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from sqlalchemy import select
+
 from bot.adapters.playbooks import read_playbook
 from bot.adapters.postmortem import FileScribe
 from bot.adapters.store import SqlStore
+from bot.adapters.store.tables import escalations, outbox
 from bot.app.admit import Gate
 from bot.app.deliver import Deliverer
 from bot.app.dispatch import handle
@@ -18,7 +22,7 @@ from bot.app.page import phone_reported
 from bot.app.page_result import page_recorded
 from bot.app.parts import Parts
 from bot.app.plain import plain
-from bot.app.ports import Clock
+from bot.app.ports import Clock, Tx
 from bot.app.service import Service
 from bot.bootstrap import SystemClock
 from bot.domain.directory import Directory
@@ -29,8 +33,20 @@ from bot.domain.probe import Agent, Outcome, ProbeRequest
 from bot.domain.text import Lang
 from bot.testing import FakeChat, FakePager, ScriptedAgents
 from tests.diagnosis import nights
+from tests.store.databases import sqlite_database
 
 ROOM = "console:main"
+PATIENCE_S = 30.0
+"""What takes longer is taken for stuck: a busy machine is slow, not still."""
+
+
+async def due_now(tx: Tx) -> list[object]:
+    """Steps of escalations that are due and pages and hang-ups that are due or out, seen at one moment."""
+    now = await tx.now()
+    pages = select(outbox.c.key).where(outbox.c.state == "pending", outbox.c.kind != "chat", outbox.c.due_at <= now)
+    steps = select(escalations.c.incident).where(escalations.c.due_at <= now)
+    connection = tx.timeline._session.connection  # type: ignore[attr-defined]
+    return list((await connection.execute(pages.union_all(steps))).scalars())
 
 
 class Night:
@@ -54,32 +70,36 @@ class Night:
         return error
 
     async def settle(self) -> None:
-        """Wait until nothing is queued or running (a watch and its card change for ever and are not waited for)."""
-        for _ in range(400):
+        """Wait until nothing is queued, due or running (a watch and its card change for ever: they may)."""
+        ends = time.monotonic() + PATIENCE_S
+        await asyncio.sleep(0.01)
+        while left := await self._left():
+            assert time.monotonic() < ends, f"the night does not come to rest: {left}"
             await asyncio.sleep(0.01)
-            busy = [key for key in self.parts.jobs._keyed if key.startswith(("run-", "probe-"))]
-            async with self.parts.store.begin() as tx:
-                rooms = [r.key for r in await tx.rooms.list("console")]
-                said = {(m.room, m.key): m.blocks for room in rooms for m, _, _ in await tx.messages.list(room)}
-            shown = {(m.room, m.key): m.blocks for room in rooms for m in self.chat.shown(room)}
-            late = [key for key, blocks in said.items() if shown.get(key) != blocks]
-            if not busy and all(name.startswith("watch-") and (room, name) in shown for room, name in late):
-                return
-        raise AssertionError("the night does not come to rest")
+
+    async def _left(self) -> list[object]:
+        """What keeps it from resting: jobs, steps and pages that are due, messages that are not shown yet."""
+        busy: list[object] = [key for key in self.parts.jobs._keyed if key.startswith(("run-", "probe-"))]
+        async with self.parts.store.begin() as tx:
+            due = await due_now(tx)
+            rooms = [r.key for r in await tx.rooms.list("console")]
+            said = {(m.room, m.key): m.blocks for room in rooms for m, _, _ in await tx.messages.list(room)}
+        shown = {(m.room, m.key): m.blocks for room in rooms for m in self.chat.shown(room)}
+        late = [key for key, blocks in said.items() if shown.get(key) != blocks]
+        watched = {key for key in shown if key[1].startswith("watch-")}
+        return [*busy, *due, *(key for key in late if key not in watched)]
 
     async def until(self, words: str, room: str = ROOM, *, lang: Lang = "en") -> None:
         """Wait until the room shows the words."""
-        for _ in range(500):
-            if words in self.shows(room, lang=lang):
-                return
+        ends = time.monotonic() + PATIENCE_S
+        while words not in self.shows(room, lang=lang):
+            assert time.monotonic() < ends, f"{words!r} is not among:\n{self.shows(room, lang=lang)}"
             await asyncio.sleep(0.02)
-        raise AssertionError(f"{words!r} is not among:\n{self.shows(room, lang=lang)}")
 
     async def rings(self, times: int = 1) -> Sequence[Page]:
         """The calls placed so far, once there are so many."""
-        for _ in range(500):
-            if len(self.pager.calls) >= times:
-                break
+        ends = time.monotonic() + PATIENCE_S
+        while len(self.pager.calls) < times and time.monotonic() < ends:
             await asyncio.sleep(0.02)
         return tuple(self.pager.calls)
 
@@ -119,7 +139,7 @@ async def a_night(
     people = {name: Person(name=name, phone="+86138", lang="en") for name in ("lin", "chen")}
     known = tuple(who if who is not None else nights.agents())
     by_name = {a.name: a for a in known}
-    store = SqlStore(url or f"sqlite:///{folder / 'night.db'}", clock=clock, lang="en")
+    store = SqlStore(url or sqlite_database(folder / "night.db"), clock=clock, lang="en")
     await store.upgrade()
     chat, pager = chat or FakeChat("console"), FakePager()
     deliverer = Deliverer(

@@ -286,6 +286,14 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
 
 
 def _exports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
+    @app.get("/api/v1/incidents/{incident}/verify", dependencies=guarded)
+    async def verify(incident: str, head: Annotated[list[str] | None, Query(max_length=50)] = None) -> dict[str, Any]:
+        """Whether the record is as it was written, {"incident", "ok", "heads", "faults"}; `head` is a printed one."""
+        found = await service.incident(incident)
+        if found is None:
+            raise HTTPException(404, f"no incident {incident}")
+        return await service.verify(found.id, printed=head or ())
+
     @app.get("/api/v1/incidents/{incident}/export", dependencies=guarded)
     async def export(incident: str, form: Annotated[str, Query(alias="format")] = "md", lang: str = "") -> Response:
         """The postmortem as a file: format md, html, pdf or json, lang zh or en."""

@@ -64,7 +64,8 @@ async def ask_for_room(parts: Parts, incident: Incident, beside: Room, on: str, 
     if platform is None:
         raise SendFailed(f"the platform {on} is not configured")
     people = [parts.directory.find(name) for name in members]
-    accounts = (person.account(on) for person in people if person)
+    # The console has no accounts: people go by their names there.
+    accounts = (person.name if on == "console" else person.account(on) for person in people if person)
     wanted = NewRoom(
         incident=incident.id,
         title=_title(incident),

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from bot.domain.alert import KeptAlert, OpenGroup
+from bot.domain.chain import ChainHead, Fault
 from bot.domain.change import Change
 from bot.domain.chat import Captured, Finding, Inbound, Made, NewRoom, Profile
 from bot.domain.enrolment import Enrolled, Invitation
@@ -260,7 +261,22 @@ class Timeline(Protocol):
     """The append-only record."""
 
     async def append(self, entry: Entry) -> Entry:
-        """Record one entry; returns it with `seq` and `recorded_at`."""
+        """Record one entry; returns it with `seq`, `recorded_at` and `hash`."""
+        ...
+
+    async def extend(self, entries: Sequence[Entry]) -> None:
+        """Record many at once, in their order."""
+        ...
+
+    async def heads(self, incident: str) -> Sequence[ChainHead]:
+        """The ends of the incident's chain and of its runs' own, that one first."""
+        ...
+
+    async def verify(self, incident: str, *, printed: Sequence[str] = ()) -> Sequence[Fault]:
+        """What is wrong with them; empty when every entry is as it was recorded, and none is gone.
+
+        `printed` are heads that exports have shown: each must be the hash of an entry still.
+        """
         ...
 
     async def read(

@@ -109,6 +109,21 @@ class Service:
             return None
         return await export(self._parts, incident, form=form, lang=lang or self.lang)
 
+    async def verify(self, incident: str, *, printed: Sequence[str] = ()) -> dict[str, Any]:
+        """Whether an incident's record is as it was written: {"incident", "ok", "heads", "faults"}."""
+        async with self._parts.store.begin() as tx:
+            heads = await tx.timeline.heads(incident)
+            faults = await tx.timeline.verify(incident, printed=printed)
+        return {
+            "incident": incident,
+            "ok": not faults,
+            "heads": [{"chain": h.name, "entries": h.length, "hash": h.hash} for h in heads],
+            "faults": [
+                {"chain": f.chain, "kind": f.kind.value, "link": f.link, "seq": f.seq, **f.text.to_json()}
+                for f in faults
+            ],
+        }
+
     def agents(self) -> Sequence[Agent]:
         """Every agent known, lost ones included."""
         return self._parts.agents.agents()

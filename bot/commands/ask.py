@@ -20,6 +20,14 @@ examples:
   warroom probe trace 119.29.29.29 from shanghai vm, office
 """
 
+TIMELINE_EPILOG = """\
+token: WARROOM_API_TOKEN
+exit status of --verify: 0 the record is as it was written, 1 it was changed
+examples:
+  warroom timeline INC-42
+  warroom timeline INC-42 --verify
+"""
+
 EXPORT_EPILOG = """\
 token: WARROOM_API_TOKEN
 pdf needs a Chromium on the bot's machine; html prints from any browser. json has both languages.
@@ -103,27 +111,42 @@ def command(commands: Commands) -> None:
 
 
 def reads(commands: Commands) -> None:
-    """`agents`, `incidents` and `timeline`."""
+    """`agents` and `incidents`."""
 
     def read(name: str) -> Callable[[argparse.Namespace], int]:
         def run(args: argparse.Namespace) -> int:
             from bot import remote
 
-            what = (args.incident,) if name == "timeline" else ()
-            return int(getattr(remote, name)(*what, server=args.server, as_json=args.format == "json"))
+            return int(getattr(remote, name)(server=args.server, as_json=args.format == "json"))
 
         return run
 
     for name, help_ in (
         ("agents", "Who is looking, from where, and who is silent."),
         ("incidents", "Every incident, newest first."),
-        ("timeline", "What happened in an incident, in order."),
     ):
         parser = add(commands, name, help_, read(name), "token: WARROOM_API_TOKEN\n")
-        if name == "timeline":
-            parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
         add_format(parser)
         add_server(parser)
+
+
+def timeline(commands: Commands) -> None:
+    """The record of an incident, and whether it is as it was written."""
+
+    def run(args: argparse.Namespace) -> int:
+        from bot import remote
+
+        as_json = args.format == "json"
+        if args.verify or args.head:
+            return remote.verify(args.incident, printed=args.head, server=args.server, as_json=as_json)
+        return remote.timeline(args.incident, server=args.server, as_json=as_json)
+
+    parser = add(commands, "timeline", "What happened in an incident, in order.", run, TIMELINE_EPILOG)
+    parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
+    parser.add_argument("--verify", action="store_true", help="whether an entry was edited, removed or cut off")
+    parser.add_argument("--head", action="append", default=[], metavar="HASH", help="verify: a head an export printed")
+    add_format(parser)
+    add_server(parser)
 
 
 def export(commands: Commands) -> None:

@@ -227,6 +227,8 @@ class Entry:
     data: Mapping[str, Any] = field(default_factory=dict)
     seq: int = 0
     recorded_at: datetime | None = None
+    hash: str = ""
+    """Over the entry before it in its chain and its own content (`bot.domain.chain`); "" outside of any chain."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,12 +12,13 @@ import httpx
 
 from bot.adapters.config import Config
 from bot.bootstrap import Bot, build, listen
+from tests.store.databases import sqlite_database
 
 
 @asynccontextmanager
 async def serving(config: Config, folder: Path, *, token: str = "") -> AsyncIterator[tuple[Bot, httpx.AsyncClient]]:
     """Serve on a free port with an SQLite file in the folder; yields the bot, and a client that shows the token."""
-    database = f"sqlite:///{folder / 'warroom.db'}"
+    database = sqlite_database(folder / "warroom.db")
     listener, config = listen(replace(config, port=0, database_url=database))
     bot = await build(config)
     ready = asyncio.Event()

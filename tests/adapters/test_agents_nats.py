@@ -47,7 +47,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes seconds in life takes a tenth of it here."""
     for module in (hub_side, agent_side):
         monkeypatch.setattr(module, "BEAT_S", 0.2)
-        monkeypatch.setattr(module, "SILENT_S", 0.8)
+        monkeypatch.setattr(module, "SILENT_S", 2.0)
         for pipe in ("_Link", "_Pipe"):
             if hasattr(module, pipe):
                 monkeypatch.setattr(getattr(module, pipe), "beat_s", 0.2)
@@ -119,7 +119,7 @@ async def test_when_nats_restarts_hubs_and_agents_come_back(tmp_path: Path, quic
             (seen,) = await answers(the_hub, request(), deadline_s=1)
             assert (seen.failure, seen.fault_of) == (Failure.AGENT_LOST, FaultOf.AGENT)
             nats.start()
-            await until(lambda: ready(the_hub), 20)
+            await until(lambda: ready(the_hub), 60)
             assert await works(the_hub)
 
 
@@ -134,7 +134,7 @@ async def test_a_hub_and_an_agent_wait_for_a_nats_that_is_not_there_yet(
         async with agent_on(there, tmp_path):
             await until(lambda: {r.name for r in caplog.records if nats.url in r.getMessage()} == BOTH)
             nats.start()
-            await until(lambda: ready(the_hub), 20)
+            await until(lambda: ready(the_hub), 60)
         running_hub.cancel()
         await asyncio.wait([running_hub], timeout=5)
 
@@ -147,7 +147,7 @@ async def test_an_agent_that_falls_silent_is_lost_with_what_was_out(place: NatsA
         await agent.job()
         began = time.monotonic()
         (seen,) = await asking
-        assert 0.3 < time.monotonic() - began < 3
+        assert 0.3 < time.monotonic() - began < 20
         assert seen.failure is Failure.AGENT_LOST
         assert "silent for" in seen.detail["reason"]
         assert state_of(the_hub) == "lost"
@@ -158,7 +158,7 @@ async def test_a_quiet_agent_that_beats_is_not_lost(tmp_path: Path, place: NatsA
     the_hub = hub(on_change=lambda: changes.append(state_of(the_hub)))
     async with on_nats(the_hub, place), agent_on(place, tmp_path):
         await until(lambda: ready(the_hub))
-        await asyncio.sleep(2.5)
+        await asyncio.sleep(3)
         assert changes == ["starting", "ready"]
         assert await works(the_hub)
 
@@ -177,13 +177,13 @@ async def test_an_agent_that_stops_says_so_to_every_hub(tmp_path: Path, place: N
     async with on_nats(one, place), on_nats(two, place):
         async with agent_on(place, tmp_path):
             await until(lambda: ready(one) and ready(two))
-        await until(lambda: state_of(one) == state_of(two) == "lost", 2)
+        await until(lambda: state_of(one) == state_of(two) == "lost", 10)
 
 
 async def test_a_refusal_ends_the_agent_with_its_reason(tmp_path: Path, place: NatsAddress) -> None:
     async with on_nats(hub(token="another"), place):
         with pytest.raises(RefusedByHub, match="wrong token"):
-            await asyncio.wait_for(make_client(carrier(place), tmp_path).run(), 10)
+            await asyncio.wait_for(make_client(carrier(place), tmp_path).run(), 30)
 
 
 async def test_of_two_processes_with_one_name_and_key_the_older_gives_way_for_good(
@@ -195,7 +195,7 @@ async def test_of_two_processes_with_one_name_and_key_the_older_gives_way_for_go
         await until(lambda: ready(the_hub))
         async with agent_on(place, tmp_path, signer=signer):
             with pytest.raises(RefusedByHub, match="another process with this --name and key"):
-                await asyncio.wait_for(older, 10)
+                await asyncio.wait_for(older, 30)
             await until(lambda: ready(the_hub))
             assert await works(the_hub)
 
@@ -209,7 +209,7 @@ async def test_an_agent_that_is_forgotten_ends_and_one_that_does_not_is_not_list
         await until(lambda: ready(the_hub))
         assert the_hub.forget("sh-vm") is not None
         with pytest.raises(RefusedByHub, match="was forgotten here"):
-            await asyncio.wait_for(honest, 10)
+            await asyncio.wait_for(honest, 30)
         async with nats_puppet(place) as deaf:
             await until(lambda: ready(the_hub))
             assert the_hub.forget("sh-vm") is not None
@@ -292,7 +292,7 @@ async def overhear(place: NatsAddress, the_hub: AgentDesk) -> tuple[str, str]:
         said = await ear.subscribe(f"{place.subjects.prefix}.agent.>")
         await ear.flush()
         assert await works(the_hub)
-        message = await said.next_msg(5)
+        message = await said.next_msg(30)
     return message.subject, message.reply
 
 
@@ -306,7 +306,7 @@ async def test_forged_and_repeated_texts_on_both_subjects_are_not_believed(
         await mallory.flush()
         assert await works(the_hub)
         for _ in range(2):
-            recorded = await said.next_msg(5)
+            recorded = await said.next_msg(30)
             for text in (recorded.data, recorded.data[:-1], b"noise", b"\xff\xfe", b"1 x {}"):
                 await mallory.publish(recorded.subject, text, reply=recorded.reply)
         await until(lambda: "refused a frame" in caplog.text and "was heard before" in caplog.text)
@@ -327,7 +327,7 @@ async def test_a_flood_on_an_agents_subject_costs_no_more_than_a_reconnect(
             if number % 500 == 0:
                 await asyncio.sleep(0)
         await mallory.flush(10)
-        await until(lambda: ready(the_hub), 20)
+        await until(lambda: ready(the_hub), 60)
         await until_works(the_hub)
 
 
@@ -358,7 +358,7 @@ async def test_hubs_that_are_none_do_not_keep_the_true_one_out(tmp_path: Path, p
         subject, reply = await overhear(place, the_hub)
         await mallory.publish(reply, b"")
         await until(lambda: state_of(the_hub) == "lost")
-        await until(lambda: ready(the_hub), 20)
+        await until(lambda: ready(the_hub), 60)
         assert await works(the_hub)
 
 
@@ -501,7 +501,7 @@ async def test_a_connection_that_breaks_as_soon_as_it_stands_is_dialled_anew(tmp
         await until(lambda: b"".join(heard).count(b"CONNECT") >= 3 or work.done())
         assert not work.done(), work.exception()
         client.stop.set()
-        await asyncio.wait_for(work, 5)
+        await asyncio.wait_for(work, 30)
 
 
 @asynccontextmanager
@@ -512,7 +512,7 @@ async def false_server(info: str, *, pongs: bool = False) -> AsyncIterator[tuple
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(f"INFO {info}\r\n".encode())
         with contextlib.suppress(TimeoutError, OSError):
-            async with asyncio.timeout(1):
+            async with asyncio.timeout(5):
                 while text := await reader.read(4096):
                     heard.append(text)
                     if b"PING" in text:

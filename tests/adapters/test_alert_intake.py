@@ -20,6 +20,7 @@ from bot.domain.alert import AlertKind, AlertRules
 from bot.domain.page import Person
 from bot.domain.webhooks import headers
 from tests.adapters.alert_bodies import alertmanager, prometheus, tencent
+from tests.store.databases import sqlite_database
 
 API = "canary-alerts-api-2Kd7"
 TOKEN = "canary-alerts-token-5Tz1"
@@ -67,7 +68,7 @@ async def a_bot(folder: Path, *sources: AlertSource) -> AsyncIterator[Up]:
     config = Config(
         port=0,
         lang="en",
-        database_url=f"sqlite:///{folder / 'warroom.db'}",
+        database_url=sqlite_database(folder / "warroom.db"),
         spool=folder / "spool",
         api_token=API,
         alerts=sources,

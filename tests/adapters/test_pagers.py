@@ -132,7 +132,7 @@ async def test_whatever_goes_wrong_after_the_request_leaves_it_uncertain(kind: s
         began = time.monotonic()
         error = await it.refused()
         assert (error.permanent, error.uncertain) == (False, True)
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 12
         assert len(it.server.rung) == 1
 
 

@@ -106,7 +106,7 @@ async def test_no_answer_after_the_request_leaves_it_uncertain_and_the_same_key_
     began = time.monotonic()
     error = await refused(phone, act)
     assert (error.permanent, error.uncertain) == (False, True)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 12
     await call(phone)
     assert len(phone.requests) == 2
     assert phone.effects == {KEY: 1}

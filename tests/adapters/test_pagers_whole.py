@@ -18,6 +18,7 @@ from bot.domain.page import Person
 from tests.adapters.providers.base import Provider, serving
 from tests.adapters.providers.twilio import TwilioServer
 from tests.adapters.test_pagers import PUBLIC, SERVERS
+from tests.store.databases import sqlite_database
 
 TOKEN = "canary-whole-3Kd9"
 
@@ -68,7 +69,7 @@ async def a_bot(kind: str, folder: Path, *, public_url: str = PUBLIC) -> AsyncIt
             port=0,
             lang="en",
             public_url=public_url,
-            database_url=f"sqlite:///{folder / 'warroom.db'}",
+            database_url=sqlite_database(folder / "warroom.db"),
             api_token=TOKEN,
             pagers=(server.config(timeout_s=0.5),),
             people=(Person(name="lin", phone="+8613800000001", lang="zh"),),

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import base64
+import os
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
 
+from bot.adapters import postmortem
 from bot.adapters.postmortem import FileScribe
 from bot.app.postmortem.build import build
 from bot.app.postmortem.facts import Facts
 from bot.domain.errors import ConfigError, UserError
+from tests.needs import need_tool
 from tests.store.samples import incident
 
 REPORT = build(Facts(incident=incident(id="INC-5", title="SMS is down")))
@@ -62,3 +68,61 @@ async def test_what_a_template_may_not_do_is_said_in_words(tmp_path: Path, text:
     with pytest.raises(UserError, match=r"postmortem\.md\.j2") as caught:
         await ours.write(REPORT, form="md", lang="en")
     assert caught.value.code == "bad_template"
+
+
+def pairs() -> list[tuple[str, str, str]]:
+    """(where, ink, paper) of every pair of colours that text is set in, light, dark and printed."""
+    css = (Path(postmortem.__file__).parent / "templates" / "postmortem.css.j2").read_text(encoding="utf-8")
+    found = []
+    for where, block in zip(("light", "dark", "print"), re.findall(r":root \{(.*?)\}", css, re.DOTALL), strict=True):
+        colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", block))
+        on_paper = [(ink, paper) for ink in ("ink", "dim", "accent") for paper in ("paper", "soft", "none")]
+        for ink, paper in [*on_paper, *((f"{name}-ink", name) for name in ("bad", "warn", "good", "odd"))]:
+            found.append((f"{where}: {ink} on {paper}", colours[ink], colours[paper]))
+    return found
+
+
+def brightness(colour: str) -> float:
+    """Relative luminance (WCAG 2.2)."""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(("where", "ink", "paper"), pairs(), ids=[where for where, _, _ in pairs()])
+def test_every_text_of_the_page_can_be_read(where: str, ink: str, paper: str) -> None:
+    high, low = sorted((brightness(ink), brightness(paper)), reverse=True)
+    assert (high + 0.05) / (low + 0.05) >= 4.5
+
+
+async def test_the_page_needs_nothing_else_and_runs_nothing() -> None:
+    html = (await FileScribe().write(REPORT, form="html", lang="zh")).content
+    assert "default-src 'none'" in html
+    assert not re.search(r"<(script|link|img|iframe)|\bsrc=|url\(|@import", html)
+    assert '<html lang="zh-CN">' in html
+
+
+async def test_a_pdf_reads_in_chinese(tmp_path: Path) -> None:
+    need_tool("chromium")
+    need_tool("pdftotext")
+    file = await FileScribe().write(REPORT, form="pdf", lang="zh")
+    assert (file.name, file.media_type) == ("INC-5-postmortem.pdf", "application/pdf")
+    (tmp_path / "out.pdf").write_bytes(base64.b64decode(file.content))
+    text = subprocess.run(["pdftotext", tmp_path / "out.pdf", "-"], capture_output=True, check=True).stdout.decode()
+    assert "我们是怎么知道的" in text
+    assert "SMS is down" in text
+
+
+async def test_without_a_browser_it_says_what_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WARROOM_CHROMIUM", "/no/such/browser")
+    with pytest.raises(UserError, match="apt install chromium"):
+        await FileScribe().write(REPORT, form="pdf", lang="en")
+
+
+async def test_without_a_font_it_prints_no_boxes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name, says in (("chromium", ""), ("fc-list", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho -n '{says}'\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(UserError, match="fonts-noto-cjk"):
+        await FileScribe().write(REPORT, form="pdf", lang="zh")

@@ -10,7 +10,8 @@ from bot.agent.check import check
 from bot.agent.main import AgentOptions
 from bot.domain.errors import ConfigError
 from bot.wire.signing import Signer
-from tests.probes.servers import HOST, free_port
+from tests.ports import free_port
+from tests.probes.servers import HOST
 from tests.serving import warroom
 from tests.wire.peers import HOST as HUB_HOST
 from tests.wire.peers import TOKEN, hub, served

@@ -15,6 +15,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
 from bot.adapters.agents import AgentDesk
+from bot.agent import conversation, websocket
 from bot.agent.client import AgentClient
 from bot.agent.conversation import Party, spell
 from bot.agent.known_hub import HubMemory
@@ -35,6 +36,7 @@ from tests.wire.peers import (
     HOST,
     TOKEN,
     answers,
+    begun,
     bind,
     hub,
     port_of,
@@ -60,7 +62,7 @@ async def agent_client(
 async def run_to_its_end(url: str, folder: Path, **more: Any) -> str:
     """The reason a client gives up for good."""
     with pytest.raises(RefusedByHub) as caught:
-        await asyncio.wait_for(make_client(WebSocketCarrier(url=url), folder, **more).run(), 10)
+        await asyncio.wait_for(make_client(WebSocketCarrier(url=url), folder, **more).run(), 30)
     return str(caught.value)
 
 
@@ -281,7 +283,7 @@ async def test_an_oversize_frame_ends_the_connection_and_the_agent_comes_back(tm
     async with false_hub() as false, agent_client(false.url, tmp_path):
         meeting = await false.met()
         await meeting.socket.send("x" * (MAX_FRAME + 1))
-        await asyncio.wait_for(meeting.socket.wait_closed(), 5)
+        await asyncio.wait_for(meeting.socket.wait_closed(), 30)
         assert meeting.socket.close_code == 1009
         await run_honestly(false, await false.met())
 
@@ -418,9 +420,10 @@ async def test_an_agent_that_is_stopped_says_so_finishes_what_runs_and_leaves(
     caplog.set_level(logging.INFO, "warroom.agent")
     async with false_hub() as false, agent_client(false.url, tmp_path) as client:
         meeting = await false.met()
-        job = false.job(slow(seconds=0.6))
-        await meeting.give(job)
-        await asyncio.sleep(0.1)
+        async with begun() as (port, begins):
+            job = false.job(slow(seconds=0.6, port=port))
+            await meeting.give(job)
+            await begins.wait()
         client.stop.set()
         said = await meeting.hear()
         assert isinstance(said, Status)
@@ -428,11 +431,21 @@ async def test_an_agent_that_is_stopped_says_so_finishes_what_runs_and_leaves(
         heard = await meeting.hear()
         assert isinstance(heard, Result)
         assert heard.job == job.id
-        await asyncio.wait_for(meeting.socket.wait_closed(), 5)
+        await asyncio.wait_for(meeting.socket.wait_closed(), 30)
         assert meeting.socket.close_code == 1000
 
 
-async def test_an_agent_that_is_stopped_while_it_waits_to_dial_again_stops_at_once(tmp_path: Path) -> None:
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever an agent waits for, it waits for half a minute."""
+    monkeypatch.setattr(websocket, "FIRST_RETRY_S", 30.0)
+    monkeypatch.setattr(websocket, "WELCOME_WITHIN_S", 30.0)
+    monkeypatch.setattr(conversation, "WELCOME_WITHIN_S", 30.0)
+
+
+async def test_an_agent_that_is_stopped_while_it_waits_to_dial_again_stops_at_once(
+    tmp_path: Path, patient: None
+) -> None:
     listener = bind()
     url = f"ws://{HOST}:{listener.getsockname()[1]}/agents/connect"
     listener.close()
@@ -440,11 +453,13 @@ async def test_an_agent_that_is_stopped_while_it_waits_to_dial_again_stops_at_on
         await asyncio.sleep(0.3)
         began = time.monotonic()
         client.stop.set()
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 15
 
 
 @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 101 Switching Protocols\r\n"], ids=["nothing", "half an answer"])
-async def test_an_agent_that_is_stopped_while_the_other_side_is_slow_stops_at_once(tmp_path: Path, said: bytes) -> None:
+async def test_an_agent_that_is_stopped_while_the_other_side_is_slow_stops_at_once(
+    tmp_path: Path, said: bytes, patient: None
+) -> None:
     async def stall(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
         await reader.read()
@@ -455,10 +470,10 @@ async def test_an_agent_that_is_stopped_while_the_other_side_is_slow_stops_at_on
         async with agent_client(f"ws://{HOST}:{port}/agents/connect", tmp_path):
             await asyncio.sleep(0.3)
             began = time.monotonic()
-    assert time.monotonic() - began < 1.5
+    assert time.monotonic() - began < 15
 
 
-async def test_an_agent_that_is_stopped_while_it_introduces_itself_stops_at_once(tmp_path: Path) -> None:
+async def test_an_agent_that_is_stopped_while_it_introduces_itself_stops_at_once(tmp_path: Path, patient: None) -> None:
     async def stall(socket: ServerConnection) -> None:
         await socket.wait_closed()
 
@@ -467,7 +482,7 @@ async def test_an_agent_that_is_stopped_while_it_introduces_itself_stops_at_once
         async with agent_client(f"ws://{HOST}:{port}/agents/connect", tmp_path):
             await asyncio.sleep(0.3)
             began = time.monotonic()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 15
 
 
 async def test_an_agent_says_why_it_is_no_longer_connected(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -48,14 +48,14 @@ class Door(TokenDoor):
 
 @asynccontextmanager
 async def watched_lag() -> AsyncIterator[list[float]]:
-    """How late the loop woke us, each time (s)."""
+    """How long the loop was at work on other things, each time (s of this thread, whatever else the machine does)."""
     late: list[float] = []
 
     async def watch() -> None:
         while True:
-            before = time.monotonic()
+            before = time.thread_time()
             await asyncio.sleep(0.01)
-            late.append(time.monotonic() - before - 0.01)
+            late.append(time.thread_time() - before)
 
     task = asyncio.create_task(watch())
     try:
@@ -88,7 +88,7 @@ async def test_a_thousand_agents_are_back_after_a_restart_without_a_storm(
             assert [o.failure for o in seen] == [Failure.TCP_REFUSED] * len(names)
     finally:
         crowd.kill()
-        crowd.wait(10)
+        crowd.wait(30)
     at_once = bisect.bisect(door.at, began + 0.1)
     busiest = {window: door.busiest(window) for window in AT_MOST}
     said = f"{COUNT} agents back in {took:.1f} s, {at_once} of them at once, {busiest}, the loop {max(late):.2f} s late"

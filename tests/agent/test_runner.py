@@ -73,7 +73,7 @@ async def test_a_job_is_run_and_its_result_names_it(desk: Desk) -> None:
     job = HUB.job(request())
     began = time.time()
     desk.accept(job)
-    await desk.drain(5)
+    await desk.drain(30)
     (result,) = desk.results
     assert (result.job, result.nonce) == (job.id, job.nonce)
     assert (result.outcome.failure, result.outcome.fault_of) == (Failure.TCP_REFUSED, FaultOf.TARGET)
@@ -120,7 +120,7 @@ async def test_a_job_is_run_once(desk: Desk) -> None:
     for again in (job, replace(job, id="another"), replace(job, request=request(probe="other"))):
         with pytest.raises(FrameError, match="already run"):
             desk.accept(again)
-    await desk.drain(5)
+    await desk.drain(30)
     assert len(desk.results) == 1
 
 
@@ -130,7 +130,7 @@ async def test_a_job_expires_by_the_hubs_clock_however_wrong_ours_is(desk: Desk,
     with pytest.raises(FrameError):
         desk.accept(job)
     desk.accept(job, hub_ahead_s=ahead_s)
-    await desk.drain(5)
+    await desk.drain(30)
     assert len(desk.results) == 1
 
 
@@ -139,17 +139,20 @@ async def test_no_more_run_at_once_than_the_policy_says(tmp_path: Path) -> None:
     began = time.monotonic()
     for _ in range(6):
         desk.accept(HUB.job(slow(seconds=0.2)))
-    await desk.drain(10)
-    assert 0.6 <= time.monotonic() - began < 3
+    await desk.drain(30)
+    assert 0.6 <= time.monotonic() - began < 30
     assert len(desk.results) == 6
 
 
 async def test_waiting_for_a_slot_is_not_counted_as_the_probes_time(tmp_path: Path) -> None:
     desk = Desk(make_runner(tmp_path, concurrent=1))
+    began = time.monotonic()
     for _ in range(3):
         desk.accept(HUB.job(slow(seconds=0.2)))
-    await desk.drain(10)
-    assert all(150 < r.took_ms < 400 for r in desk.results)
+    await desk.drain(30)
+    took_ms = [r.took_ms for r in desk.results]
+    assert min(took_ms) > 150
+    assert sum(took_ms) <= (time.monotonic() - began) * 1000, "with the waiting it would be twice that"
 
 
 async def test_of_a_flood_the_first_64_run_512_wait_and_the_rest_is_refused_as_overload_at_once(tmp_path: Path) -> None:
@@ -162,7 +165,7 @@ async def test_of_a_flood_the_first_64_run_512_wait_and_the_rest_is_refused_as_o
     refused = list(desk.results)
     assert {r.job for r in refused} == {job.id for job in flood[64 + MAX_WAITING :]}
     assert {(r.outcome.failure, r.outcome.fault_of) for r in refused} == {(Failure.AGENT_OVERLOADED, FaultOf.AGENT)}
-    await desk.drain(20)
+    await desk.drain(60)
     assert len(desk.results) == len(flood)
     assert all(r.outcome.failure is Failure.TCP_REFUSED for r in desk.results[len(refused) :])
 
@@ -173,7 +176,7 @@ async def test_a_flood_of_large_jobs_is_held_up_to_so_many_bytes_and_the_rest_is
     desk = Desk(make_runner(tmp_path, policy=PATIENT, concurrent=1))
     for _ in range(100):
         desk.accept(HUB.job(slow(seconds=0.05)), size=MAX_FRAME)
-    await desk.drain(20)
+    await desk.drain(60)
     refused = [r for r in desk.results if r.outcome.failure is Failure.AGENT_OVERLOADED]
     assert len(refused) == 100 - MAX_HELD // MAX_FRAME
     assert (await desk.run(request())).outcome.failure is Failure.TCP_REFUSED, "what was held is free again"
@@ -236,7 +239,7 @@ async def test_how_late_the_loop_runs_travels_with_results(desk: Desk) -> None:
     await asyncio.sleep(0.1)
     result = await desk.run(request())
     watching.cancel()
-    assert 100 < result.lag_ms < 1000
+    assert 100 < result.lag_ms < 10_000
 
 
 async def test_old_nonces_are_forgotten_only_after_their_jobs_expired(

@@ -111,11 +111,11 @@ async def test_an_agent_that_reached_its_hub_by_name_comes_back_to_it_while_the_
     async with served(first, host="hub.test", tls=tls) as url:
         running = agent_process(url, tmp_path, before=names.before, **trust)
         agent = await running.__aenter__()
-        await until(lambda: ready(first), 20)
+        await until(lambda: ready(first), 60)
     try:
         names.breaks(how)
         async with served(second, host="hub.test", port=port_of(url), tls=tls):
-            await until(lambda: ready(second), 30)
+            await until(lambda: ready(second), 60)
             assert [o.failure for o in await answers(second, request())] == [Failure.TCP_REFUSED]
             await agent.says("hub.test does not resolve")
     finally:
@@ -124,7 +124,7 @@ async def test_an_agent_that_reached_its_hub_by_name_comes_back_to_it_while_the_
         served(third, host="hub.test", port=port_of(url), tls=tls),
         agent_process(url, tmp_path, before=names.before, **trust),
     ):
-        await until(lambda: ready(third), 30)
+        await until(lambda: ready(third), 60)
         assert [o.failure for o in await answers(third, request())] == [Failure.TCP_REFUSED]
 
 
@@ -138,13 +138,13 @@ async def test_the_certificate_is_checked_against_the_name_also_at_the_address_t
         served(honest, host="hub.test", tls=certificates.of("hub.test")) as url,
         agent_process(url, tmp_path, before=names.before, **trust),
     ):
-        await until(lambda: ready(honest), 20)
+        await until(lambda: ready(honest), 60)
     names.breaks("gone")
     async with (
         served(false, host="hub.test", port=port_of(url), tls=certificates.of("other.test")),
         agent_process(url, tmp_path, before=names.before, **trust) as agent,
     ):
-        await agent.says("certificate verify failed: Hostname mismatch", 20)
+        await agent.says("certificate verify failed: Hostname mismatch", 60)
         assert state_of(false) == "unknown"
 
 
@@ -153,13 +153,13 @@ async def test_a_name_that_leads_nowhere_is_no_worse_than_one_that_does_not_reso
     first, second = hub(signer=signer, door=door), hub(signer=signer, door=door)
     with resolving(tmp_path, NAMES) as true_names:
         async with served(first, host="hub.test") as url, agent_process(url, tmp_path, before=true_names.before):
-            await until(lambda: ready(first), 20)
+            await until(lambda: ready(first), 60)
     with resolving(tmp_path, {"hub.test": "127.41.0.77"}) as false_names:
         async with (
             served(second, host="hub.test", port=port_of(url)),
             agent_process(url, tmp_path, before=false_names.before),
         ):
-            await until(lambda: ready(second), 20)
+            await until(lambda: ready(second), 60)
 
 
 async def test_an_agent_that_never_reached_its_hub_says_so_and_goes_on_trying(tmp_path: Path, names: Names) -> None:
@@ -180,10 +180,10 @@ async def test_on_nats_too_the_server_is_found_while_its_name_does_not_resolve(t
             on_nats.on_nats(the_hub, place),
             agent_process(url, tmp_path, before=names.before, WARROOM_NATS_PREFIX="own") as agent,
         ):
-            await until(lambda: ready(the_hub), 20)
+            await until(lambda: ready(the_hub), 60)
             names.breaks("silent")
             nats.stop()
-            await until(lambda: state_of(the_hub) == "lost", 20)
+            await until(lambda: state_of(the_hub) == "lost", 60)
             await asyncio.sleep(0.5)
             nats.start()
             await until(lambda: ready(the_hub), 40)

@@ -30,6 +30,7 @@ from bot.domain.incident import EntryKind, Incident
 from bot.domain.page import CallState
 from bot.testing import FakeChat, FakePager, FixedClock, ScriptedAgents
 from tests.app.test_escalation import DIRECTORY
+from tests.store.databases import sqlite_database
 from tests.transcript import ROOM
 
 LEASE_S = 10
@@ -43,7 +44,7 @@ class Escalating(RuleBasedStateMachine):
         self.folder = Path(tempfile.mkdtemp(prefix="warroom-model-"))
         self.loop = asyncio.new_event_loop()
         self.clock = FixedClock()
-        self.store = SqlStore(f"sqlite:///{self.folder / 'model.db'}", clock=self.clock, lang="en")
+        self.store = SqlStore(sqlite_database(self.folder / "model.db"), clock=self.clock, lang="en")
         self.phone = FakePager()
         self.claimed: list[OutboxRow] = []
         self.late: list[str] = []

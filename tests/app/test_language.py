@@ -13,12 +13,13 @@ from bot.app import words
 from bot.app.service import MAIN_ROOM
 from bot.domain.incident import Room
 from bot.domain.text import Lang
+from tests.store.databases import sqlite_database
 from tests.transcript import a_night
 
 
 async def main_room(folder: Path, lang: Lang) -> Room:
     """The main room as a bot that is configured for this language finds it after it began."""
-    store = SqlStore(f"sqlite:///{folder / 'night.db'}", lang=lang)
+    store = SqlStore(sqlite_database(folder / "night.db"), lang=lang)
     try:
         async with store.begin() as tx:
             room = await tx.rooms.get(MAIN_ROOM)

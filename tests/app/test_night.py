@@ -177,11 +177,7 @@ async def test_watch_says_when_it_is_over(tmp_path: Path, monkeypatch: pytest.Mo
         await night.types("/incident declare")
         await night.types("/watch")
         night.rule = nights.healthy
-        for _ in range(500):
-            if "recovered: green 5 times in a row" in night.shows():
-                break
-            await asyncio.sleep(0.02)
-        assert "recovered: green 5 times in a row" in night.shows()
+        await night.until("recovered: green 5 times in a row")
         assert EntryKind.RECOVERY in [e.kind for e in await night.timeline("INC-1")]
 
 
@@ -295,7 +291,7 @@ async def test_an_answer_that_comes_after_the_verdict_is_put_into_the_card_and_c
     far = next(a.name for a in nights.agents() if a.region == "west")
     async with a_night(tmp_path, slow=[far]) as night:
         await night.types("/diag sms")
-        for _ in range(200):
+        for _ in range(1500):
             entries = await night.timeline()
             if any("late" in e.data for e in entries):
                 break

@@ -34,7 +34,7 @@ async def test_a_reaction_keeps_a_message_with_its_author_and_its_own_time(mode:
         ts = spoken(b, "dns &amp; <@U0LIN|lin> is slow")
         assert (await b.slack.marks("C0OPS", "U0LIN", ts)).status == 200
         (kept,) = b.door.kept
-    assert (kept.text, kept.author.id, kept.by.id) == ("dns & @U0LIN is slow", "U0WANG", "U0LIN")
+    assert (kept.text, kept.author.id, kept.by.id) == ("dns & @lin is slow", "U0WANG", "U0LIN")
     assert (kept.room, kept.at) == ("slack:C0OPS", datetime.fromtimestamp(float(ts), UTC))
     assert kept.link == f"https://team.slack.example/archives/C0OPS/p{ts.replace('.', '')}"
 

@@ -305,3 +305,25 @@ async def test_where_the_bot_is_not_inside_whoever_asked_gets_the_answer_and_the
         assert (channel, body["response_type"]) == ("C0OUT", "ephemeral")
         assert "wang is on call" in str(body)
         assert "/invite @warroom" in str(body)
+
+
+async def test_a_send_whose_record_was_lost_is_an_edit_when_it_comes_again() -> None:
+    async with bot() as b:
+        first = await b.says(said("7/18"))
+        assert await b.says(said("8/18")) == first
+        assert b.shown() == ["8/18"]
+
+
+async def test_a_file_that_takes_longer_than_a_send_may_is_brought_once() -> None:
+    async with bot() as b:
+        b.slack.hang.add("files.getUploadURLExternal")
+        file = File(name="big.md", title=same("big"), content="x" * 1000)
+        message = Message(key="m1", room=OPS.key, blocks=(said("postmortem"), file))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1.5):
+                await b.platform.put(message, OPS, None)
+        b.slack.hang.clear()
+        b.slack._released.set()
+        await b.platform.put(message, OPS, None)
+        assert len(b.slack.space.files) == 1
+        assert b.shown()[0] == "postmortem"

@@ -39,11 +39,12 @@ AGENTS = (POD, VM, FAR, GONE)
 
 @dataclass(frozen=True, kw_only=True)
 class Conduct:
-    """How agents behave: what they answer at once, and what they answer so many seconds after that."""
+    """How agents behave: what they answer at once, and what so many seconds later, or after they are `let_go`."""
 
     at_once: Script
     late: Script = lambda _: None
     late_after_s: float = 0.5
+    let_go: asyncio.Event | None = None
     lie: frozenset[str] = frozenset()
     """Agents that also answer what they were not asked, wrongly, and everything twice."""
 
@@ -102,7 +103,7 @@ async def answer(one: Puppet[W], conduct: Conduct, tasks: asyncio.TaskGroup) -> 
                 if job.request.agent in conduct.lie:
                     await one.answer(job, outcome)
             elif (late := conduct.late(job.request)) is not None:
-                later.append(tasks.create_task(answer_later(one, job, late, conduct.late_after_s)))
+                later.append(tasks.create_task(answer_later(one, job, late, conduct)))
     except ConnectionClosed:
         return
     finally:
@@ -118,8 +119,10 @@ async def lie(one: Puppet[W], job: Job) -> None:
     await one.socket.send("noise")
 
 
-async def answer_later(one: Puppet[W], job: Job, outcome: Outcome, after_s: float) -> None:
-    await asyncio.sleep(after_s)
+async def answer_later(one: Puppet[W], job: Job, outcome: Outcome, conduct: Conduct) -> None:
+    if conduct.let_go is not None:
+        await conduct.let_go.wait()
+    await asyncio.sleep(conduct.late_after_s)
     await one.answer(job, outcome)
 
 
@@ -192,7 +195,7 @@ async def test_every_request_has_exactly_one_observation_whatever_becomes_of_it(
 
     asked = [request(a.name, probe=p) for a in (*AGENTS, who("nobody")) for p in ("one", "two", "silent")]
     async with stage(AGENTS, script) as transport:
-        seen = [o async for o in transport.ask(asked, deadline_s=0.5)]
+        seen = [o async for o in transport.ask(asked, deadline_s=2)]
     assert sorted((o.agent, o.probe) for o in seen) == sorted((r.agent, r.probe) for r in asked)
     answered = {(o.agent, o.probe) for o in seen if o.ok}
     assert answered == {(a.name, p) for a in (POD, VM, FAR) for p in ("one", "two")}
@@ -221,7 +224,7 @@ async def test_the_deadline_holds_also_when_a_probes_own_limit_is_longer(stage: 
     async with stage(AGENTS, lambda _: None) as transport:
         began = time.monotonic()
         seen = [o async for o in transport.ask([request(timeout_s=600.0) for _ in range(3)], deadline_s=0.5)]
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 30
     assert [o.failure for o in seen] == [Failure.AGENT_LOST] * 3
 
 
@@ -235,9 +238,10 @@ async def test_a_reader_that_is_slower_than_the_deadline_loses_no_answer(stage: 
     asked = [request(a.name) for a in (POD, VM, FAR)]
     seen = []
     async with stage(AGENTS, fine) as transport:
-        async for observation in transport.ask(asked, deadline_s=0.5):
+        async for observation in transport.ask(asked, deadline_s=1.5):
             seen.append(observation)
-            await asyncio.sleep(0.6)
+            if len(seen) == 1:
+                await asyncio.sleep(1.6)
     assert sorted((o.agent, o.ok) for o in seen) == [("gz-vm", True), ("sh-pod", True), ("sh-vm", True)]
 
 
@@ -288,11 +292,13 @@ def by_name(*names: str) -> Script:
 
 
 async def test_an_answer_after_the_deadline_is_yielded_to_one_who_still_listens(conducted: Stage) -> None:
-    conduct = Conduct(at_once=by_name("sh-pod"), late=by_name("sh-vm"))
+    conduct = Conduct(at_once=by_name("sh-pod"), late=by_name("sh-vm"), late_after_s=0, let_go=asyncio.Event())
     asked = [request(a.name) for a in AGENTS]
     async with conducted(AGENTS, conduct) as transport:
-        seen = [o async for o in transport.ask(asked, deadline_s=0.2, late_s=1.5)]
-    first, after = seen[:4], seen[4:]
+        stream = transport.ask(asked, deadline_s=1.5, late_s=2)
+        first = [await anext(stream) for _ in asked]
+        conduct.let_go.set()
+        after = [o async for o in stream]
     assert sorted((o.agent, o.failure) for o in first if not o.ok) == [
         ("gz-vm", Failure.AGENT_LOST),
         ("sh-vm", Failure.AGENT_LOST),
@@ -300,7 +306,7 @@ async def test_an_answer_after_the_deadline_is_yielded_to_one_who_still_listens(
     ]
     assert [(o.agent, o.ok, o.detail) for o in after] == [("sh-vm", True, {"by": "sh-vm"})]
     ids = {r.agent: r.id for r in asked}
-    assert all(o.request == ids[o.agent] for o in seen)
+    assert all(o.request == ids[o.agent] for o in (*first, *after))
 
 
 async def test_an_answer_after_the_probes_own_time_but_before_the_deadline_is_yielded_as_well(
@@ -310,7 +316,7 @@ async def test_an_answer_after_the_probes_own_time_but_before_the_deadline_is_yi
     asked = [request(timeout_s=0.1), request(timeout_s=0.1, probe="never")]
     conduct = Conduct(at_once=lambda _: None, late=lambda r: None if r.probe == "never" else Outcome(ok=True))
     async with conducted(AGENTS, conduct) as transport:
-        seen = [o async for o in transport.ask(asked, deadline_s=2, late_s=0.2)]
+        seen = [o async for o in transport.ask(asked, deadline_s=3, late_s=0.2)]
     assert [(o.request, o.failure) for o in seen[:2]] == [(r.id, Failure.AGENT_LOST) for r in asked]
     assert [(o.request, o.ok) for o in seen[2:]] == [(asked[0].id, True)]
 
@@ -330,7 +336,7 @@ async def test_who_waits_for_late_answers_waits_no_longer_than_anything_can_come
     async with conducted(AGENTS, Conduct(at_once=fine)) as transport:
         began = time.monotonic()
         assert len([o async for o in transport.ask([request(), request("nobody")], deadline_s=30, late_s=30)]) == 2
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < 25
 
 
 async def test_a_fan_out_survives_agents_that_are_slow_dead_or_lying(conducted: Stage) -> None:
@@ -340,15 +346,15 @@ async def test_a_fan_out_survives_agents_that_are_slow_dead_or_lying(conducted: 
     conduct = Conduct(
         at_once=by_name(*(a.name for a in (*honest, *liars))),
         late=by_name("slow"),
-        late_after_s=1.2,
+        late_after_s=0,
+        let_go=asyncio.Event(),
         lie=frozenset(a.name for a in liars),
     )
     asked = [request(a.name, probe=p) for a in everybody for p in ("one", "two")]
     async with conducted(everybody, conduct) as transport:
-        began = time.monotonic()
-        stream = transport.ask(asked, deadline_s=0.4, late_s=3)
+        stream = transport.ask(asked, deadline_s=3, late_s=2)
         first = [await anext(stream) for _ in asked]
-        assert time.monotonic() - began < 1.0
+        conduct.let_go.set()
         after = [o async for o in stream]
     assert sorted(o.request for o in first) == sorted(r.id for r in asked)
     assert {o.agent for o in first if o.ok} == {a.name for a in (*honest, *liars)}

@@ -21,7 +21,8 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from tests.own_postgres import OwnPostgres, programs
-from tests.serving import REPOSITORY, free_port
+from tests.ports import free_port
+from tests.serving import REPOSITORY
 
 PORTS: Mapping[str, tuple[str, ...]] = {
     "database": ("5432",),
@@ -109,7 +110,7 @@ class Composed:
         with self._log(name) as log:
             command, env = self._command(name), self._environ(name)
             done = subprocess.run(
-                command, cwd=self._place(name), env=env, stdout=log, stderr=log, timeout=60, check=False
+                command, cwd=self._place(name), env=env, stdout=log, stderr=log, timeout=120, check=False
             )
         assert done.returncode == 0, self.log(name)
 
@@ -123,11 +124,11 @@ class Composed:
             else [sys.executable if words[0] == "python" else words[0], *words[1:]]
         )
         return (
-            subprocess.run(command, env=self._environ(name), capture_output=True, timeout=20, check=False).returncode
+            subprocess.run(command, env=self._environ(name), capture_output=True, timeout=60, check=False).returncode
             == 0
         )
 
-    def until_healthy(self, *names: str, within_s: float = 60.0) -> None:
+    def until_healthy(self, *names: str, within_s: float = 120.0) -> None:
         deadline = time.monotonic() + within_s
         for name in names:
             while not self.healthy(name):
@@ -137,7 +138,7 @@ class Composed:
     def kill(self, name: str) -> None:
         process = self._processes.pop(name)
         process.kill()
-        process.wait(timeout=20)
+        process.wait(timeout=60)
 
     def log(self, name: str) -> str:
         return (self.folder / f"{name}.log").read_text(errors="replace")
@@ -146,7 +147,7 @@ class Composed:
         for process in self._processes.values():
             process.terminate()
         for process in self._processes.values():
-            process.wait(timeout=30)
+            process.wait(timeout=60)
         if self._database is not None:
             self._database.stop()
 

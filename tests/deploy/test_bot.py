@@ -20,7 +20,8 @@ from sqlalchemy.engine import make_url
 from bot.cli import WRONG_USE, parse
 from bot.lab.pki import Authority
 from tests.needs import missing, need_tool
-from tests.serving import API_TOKEN, free_port, serving, warroom
+from tests.ports import free_port
+from tests.serving import API_TOKEN, serving, warroom
 from tests.store.databases import SERVER
 from tests.wire.peers import HOST, hub, port_of, served, until
 from tests.wire.real_agents import agent_process
@@ -75,7 +76,7 @@ def nginx(folder: Path, *, behind: str) -> Iterator[int]:
     assert tried.returncode == 0, tried.stderr
     process = subprocess.Popen(words)
     try:
-        due = time.monotonic() + 20
+        due = time.monotonic() + 60
         while not listens(port):  # its pid file tells nothing: `nginx -t` writes one, too
             assert process.poll() is None, f"nginx has ended with status {process.returncode}"
             assert time.monotonic() < due, "nginx does not come up"
@@ -83,7 +84,7 @@ def nginx(folder: Path, *, behind: str) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 async def test_an_agent_comes_through_the_shipped_nginx(tmp_path: Path) -> None:
@@ -92,7 +93,7 @@ async def test_an_agent_comes_through_the_shipped_nginx(tmp_path: Path) -> None:
         with nginx(tmp_path, behind=f"{HOST}:{port_of(url)}") as port:
             ca = str(tmp_path / "ca.pem")
             async with agent_process(f"wss://127.0.0.1:{port}", tmp_path, WARROOM_HUB_CA_FILE=ca):
-                await until(lambda: [a.state for a in the_hub.agents()] == ["ready"], 20)
+                await until(lambda: [a.state for a in the_hub.agents()] == ["ready"], 60)
 
 
 @pytest.mark.timeout(120)

@@ -38,6 +38,8 @@ from bot.wire.frames import Hello
 from bot.wire.nats import NatsLogin, Server
 from bot.wire.signing import Signer
 from tests.needs import need_tool
+from tests.ports import free_port
+from tests.wire.peers import until
 
 DEPLOY = Path(__file__).parents[2] / "docs" / "deploy"
 USERS = ("hub", "sh-vm-1", "bj-vm-1")
@@ -137,13 +139,18 @@ def test_the_pods_command_line_and_policy_are_ones_the_agent_reads(tmp_path: Pat
 # --- nats.conf ---------------------------------------------------------------------------------------------------
 
 
+def listens(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        return True
+    return False
+
+
 @asynccontextmanager
 async def nats_server(folder: Path) -> AsyncIterator[Server]:
     """The shipped configuration, on a free port."""
     need_tool("nats-server")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     path = folder / "nats.conf"
     path.write_text((DEPLOY / "nats.conf").read_text().replace("127.0.0.1:4222", f"127.0.0.1:{port}"))
     process = await asyncio.create_subprocess_exec(
@@ -154,11 +161,7 @@ async def nats_server(folder: Path) -> AsyncIterator[Server]:
         stderr=asyncio.subprocess.DEVNULL,
     )
     try:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port), 0.2).close()
-                break
-            await asyncio.sleep(0.05)
+        await until(lambda: listens(port))
         yield Server(scheme="nats", host="127.0.0.1", port=port)
     finally:
         process.terminate()
@@ -190,7 +193,7 @@ async def hub_and_agent(server: Server, folder: Path, *, name: str, user: str) -
     party.tested.set()
     hub = NatsHub(desk, NatsAddress(server=server, login=login("hub")))
     work = [asyncio.create_task(hub.run())]
-    await asyncio.wait_for(hub.connected.wait(), 10)
+    await asyncio.wait_for(hub.connected.wait(), 30)
     work.append(asyncio.create_task(NatsCarrier(server=server, login=login(user)).run(party)))
     try:
         yield desk
@@ -201,11 +204,7 @@ async def hub_and_agent(server: Server, folder: Path, *, name: str, user: str) -
 
 
 async def ready(desk: AgentDesk) -> None:
-    for _ in range(200):
-        if [a.state for a in desk.agents()] == ["ready"]:
-            return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"no agent is ready: {desk.agents()}")
+    await until(lambda: [a.state for a in desk.agents()] == ["ready"])
 
 
 @asynccontextmanager
@@ -227,7 +226,7 @@ async def refused(client: Client, said: list[str]) -> bool:
     """Whether the server has forbidden what was just done; it says so just before it answers a ping, or just after."""
     with contextlib.suppress(NatsError):
         await client.flush()
-    for _ in range(25):
+    for _ in range(500):
         if said:
             break
         await asyncio.sleep(0.02)
@@ -281,11 +280,7 @@ async def test_an_agent_with_another_ones_user_says_that_its_permissions_do_not_
         nats_server(tmp_path) as server,
         hub_and_agent(server, tmp_path, name="bj-vm-1", user="sh-vm-1") as desk,
     ):
-        for _ in range(200):
-            if "its permissions must fit --name" in caplog.text:
-                break
-            await asyncio.sleep(0.05)
-        assert "its permissions must fit --name" in caplog.text
+        await until(lambda: "its permissions must fit --name" in caplog.text)
         assert desk.agents() == []
 
 

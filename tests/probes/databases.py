@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from bot.lab.pki import Authority
 from tests.needs import missing, need_tool
-from tests.probes.servers import DAY, HOST, free_port
+from tests.ports import free_port
+from tests.probes.servers import DAY, HOST
 
 T = TypeVar("T")
 SECRET = "canary-Hunter2-%s-canary"
@@ -83,7 +84,7 @@ def certificate(authority: Authority, folder: Path, name: str = "db.test") -> Pa
 
 def patiently(connect: Callable[[], T], refused: type[Exception]) -> T:
     """Connect, again while the server is still clearing up after those who have just left."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while True:
         try:
             return connect()
@@ -112,7 +113,7 @@ def _running(command: Sequence[object], port: int, folder: Path, word: str = "")
     finally:
         process.terminate()
         try:
-            process.wait(timeout=10)
+            process.wait(timeout=30)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -120,7 +121,7 @@ def _running(command: Sequence[object], port: int, folder: Path, word: str = "")
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path, word: str) -> None:
     """Until the log has the word and the port listens, by the kernel's table: a connection would be counted."""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end and process.poll() is None:
         if f":{port:04X} 00000000:0000 0A" in Path("/proc/net/tcp").read_text() and word in log.read_text():
             return
@@ -133,7 +134,7 @@ def redis(*options: str, data: Path | None = None) -> Iterator[Database]:
     """A Redis; `data` keeps its dump."""
     need_tool("redis-server")
     with _folder() as folder:
-        port = free_port(HOST, socket.SOCK_STREAM)
+        port = free_port(HOST)
         command = ["redis-server", "--bind", HOST, "--port", port, "--dir", data or folder, "--protected-mode", "no"]
         with _running([*command, *options], port, folder) as server:
             yield server
@@ -162,7 +163,7 @@ def mariadb(*options: str, sql: str = "") -> Iterator[Database]:
     with _folder() as folder:
         shutil.copytree(_installed().name, folder / "data")
         (folder / "init.sql").write_text(sql)
-        port = free_port(HOST, socket.SOCK_STREAM)
+        port = free_port(HOST)
         listen = [f"--bind-address={HOST}", f"--port={port}", f"--socket={folder}/sock", f"--pid-file={folder}/pid"]
         limits = ["--max-connections=10", "--performance-schema=ON", f"--init-file={folder}/init.sql"]
         with _running(
@@ -203,7 +204,7 @@ def postgres(
                 if os.geteuid() == 0:
                     shutil.chown(data / name, "nobody")
             settings |= {"ssl": "on", "ssl_cert_file": "tls.crt", "ssl_key_file": "tls.key"}
-        port = free_port(HOST, socket.SOCK_STREAM)
+        port = free_port(HOST)
         words = [word for key, value in settings.items() for word in ("-c", f"{key}={value}")]
         command = [*as_nobody, bin_ / "postgres", "-D", data, "-p", port, *words, *options]
         word = "consistent recovery state" if standby else "ready to accept connections"

@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from bot.lab.pki import Authority
+from tests.ports import free_port
 
 HOST = "127.31.0.10"
 DAY = timedelta(days=1)
@@ -92,13 +93,6 @@ async def raw(act: Callable[[socket.socket], None]) -> AsyncIterator[int]:
                 peer.close()
 
 
-def free_port(host: str, kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port nobody listens at."""
-    with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind((host, 0))
-        return int(sock.getsockname()[1])
-
-
 ZONES = """
   local-zone: "test." static
   local-data: "api.test. 60 IN A 127.31.0.10"
@@ -145,14 +139,14 @@ remote-control:
         yield port
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
 
 
 def _await(host: str, port: int) -> None:
-    end = time.monotonic() + 10
+    end = time.monotonic() + 30
     while time.monotonic() < end:
         with contextlib.suppress(OSError):
-            socket.create_connection((host, port), timeout=0.2).close()
+            socket.create_connection((host, port), timeout=1).close()
             return
         time.sleep(0.05)
     raise TimeoutError("the resolver did not start")

@@ -14,10 +14,11 @@ from bot.probes.cluster.coredns_inventory import sizing
 from bot.probes.cluster.coredns_metrics import Between, quantile, scrape, told
 from bot.probes.table import run
 from bot.wire.details import believable
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext, Resolver
 from tests.probes.http_api import TOKEN
 from tests.probes.kubernetes_server import Cluster, account, dns_cluster, dumped, pod
-from tests.probes.servers import HOST, free_port, http, site, tls_of
+from tests.probes.servers import HOST, http, site, tls_of
 
 DEAD = "127.31.0.11"
 BEFORE = """

@@ -10,9 +10,10 @@ import pytest
 
 from bot.domain.failure import Failure, FaultOf
 from bot.probes.table import run
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext, Resolver
 from tests.probes.databases import redis, scripted
-from tests.probes.servers import HOST, free_port, raw
+from tests.probes.servers import HOST, raw
 
 KINDS = pytest.mark.parametrize("kind", ["mysql", "redis", "postgres"])
 
@@ -54,7 +55,7 @@ async def test_a_connection_that_is_reset_before_a_word_is_a_protocol_failure(co
 
 @KINDS
 async def test_a_closed_port_is_no_matter_of_the_database(context: MakeContext, kind: str) -> None:
-    closed = free_port(HOST, socket.SOCK_STREAM)
+    closed = free_port(HOST)
     seen = await run(kind, {"address": HOST, "port": closed}, context(), 20)
     assert (seen.failure, seen.detail["ok"]) == (Failure.TCP_REFUSED, 0)
     assert set(seen.timings_ms) == {"tcp"}

@@ -20,8 +20,9 @@ from cryptography.x509.oid import NameOID
 from bot.domain.failure import Failure, FaultOf
 from bot.domain.probe import Outcome
 from bot.probes.table import run
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext, Resolver
-from tests.probes.servers import DAY, HOST, free_port
+from tests.probes.servers import DAY, HOST
 
 
 async def ask(context: MakeContext, server: object, name: str = "api.test", **params: object) -> Outcome:
@@ -67,7 +68,7 @@ async def test_an_answer_that_is_no_address_is_named_by_its_rcode(
 async def test_silence_is_a_timeout_and_tries_overlap(context: MakeContext, resolver: Resolver) -> None:
     began = time.monotonic()
     seen = await ask(context, resolver, "a.silent.test", tries=20, timeout_ms=500)
-    assert time.monotonic() - began < 2
+    assert time.monotonic() - began < 6
     assert (seen.failure, seen.detail["timeouts"], seen.timings_ms) == (Failure.DNS_TIMEOUT, 20, {})
 
 

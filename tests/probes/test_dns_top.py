@@ -15,8 +15,9 @@ from bot.probes.resolving.query_log import Line, Tail, coredns, dnsmasq, unbound
 from bot.probes.table import run
 from bot.wire.details import believable
 from tests.needs import missing
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext, Resolver
-from tests.probes.servers import HOST, free_port, http, site
+from tests.probes.servers import HOST, http, site
 from tests.probes.test_coredns import AFTER, BEFORE
 
 
@@ -44,20 +45,20 @@ async def test_a_capture_names_the_busiest_client_once_per_query(context: MakeCo
     watching = asyncio.create_task(
         run(
             "dns_top",
-            {"seconds": 1, "source": "capture", "port": resolver.port},
+            {"seconds": 3, "source": "capture", "port": resolver.port},
             context(f'capture: true\nresolvers: {{host: ["{resolver}"]}}\n'),
             10,
         )
     )
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     await asyncio.gather(
-        crawl("127.31.7.7", resolver, [f"r{i}.test" for i in range(80)]),
-        crawl("127.31.7.8", resolver, ["api.test"] * 20),
+        crawl("127.31.7.7", resolver, [f"r{i}.test" for i in range(240)]),
+        crawl("127.31.7.8", resolver, ["api.test"] * 60),
     )
     seen = await watching
-    assert (seen.ok, seen.detail["source"], seen.detail["seconds"], seen.detail["qps"]) == (True, "capture", 1, 100.0)
+    assert (seen.ok, seen.detail["source"], seen.detail["seconds"], seen.detail["qps"]) == (True, "capture", 3, 100.0)
     assert seen.detail["clients"] == [
-        {"address": "127.31.7.7", "qps": 80.0, "share": 0.8, "distinct": 80, "nxdomain_share": 1.0},
+        {"address": "127.31.7.7", "qps": 80.0, "share": 0.8, "distinct": 240, "nxdomain_share": 1.0},
         {"address": "127.31.7.8", "qps": 20.0, "share": 0.2, "distinct": 1, "nxdomain_share": 0.0},
     ]
 
@@ -90,7 +91,7 @@ async def test_coredns_counters_tell_the_rate_of_each_zone_and_admit_that_they_n
 
 
 async def test_counters_that_nobody_gives_are_no_answer(context: MakeContext) -> None:
-    port = free_port(HOST, socket.SOCK_STREAM)
+    port = free_port(HOST)
     asked = {"seconds": 1, "source": "coredns_metrics", "metrics": f"{HOST}:{port}"}
     seen = await run("dns_top", asked, context(), 10)
     assert (seen.ok, seen.failure) == (False, Failure.TCP_REFUSED)
@@ -108,7 +109,7 @@ async def test_a_policy_without_the_kind_forbids_it(context: MakeContext) -> Non
 async def watch_log(context: MakeContext, form: str, log: Path, lines: list[str], turn: str = "") -> Outcome:
     log.write_text("an old line nobody counts\n" + lines[0] + "\n")
     ctx = context(f"query_log: {{path: {log.name}, format: {form}}}\n")
-    watching = asyncio.create_task(run("dns_top", {"seconds": 1}, ctx, 10))
+    watching = asyncio.create_task(run("dns_top", {"seconds": 2}, ctx, 10))
     await asyncio.sleep(0.3)
     with log.open("a") as file:
         file.write("".join(f"{line}\n" for line in lines))
@@ -138,9 +139,9 @@ async def test_a_growing_query_log_is_counted_through_truncation_and_rotation(
 ) -> None:
     seen = await watch_log(context, "coredns", tmp_path / "q.log", COREDNS, turn)
     more = 1 if turn else 0
-    assert (seen.detail["source"], seen.detail["qps"]) == ("query_log", 4.0 + more)
+    assert (seen.detail["source"], seen.detail["qps"]) == ("query_log", (4 + more) / 2)
     first = seen.detail["clients"][0]
-    assert (first["address"], first["qps"], first["distinct"]) == ("10.0.0.9", 3.0 + more, 3)
+    assert (first["address"], first["qps"], first["distinct"]) == ("10.0.0.9", (3 + more) / 2, 3)
     assert first["nxdomain_share"] == round((2 + more) / (3 + more), 4)
     assert seen.detail["clients"][1]["address"] == "2001:db8::1"
 

@@ -53,10 +53,10 @@ LAUGHS = "".join(f'<!ENTITY l{i} "{f"&l{i - 1};" * 10}">' for i in range(1, 10))
     ],
 )
 def test_what_is_no_feed_or_a_trick_is_refused_at_once(document: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(NoFeed):
         read(document.encode())
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_a_feed_is_bounded() -> None:

@@ -9,8 +9,9 @@ import pytest
 from bot.domain.failure import Failure, FaultOf
 from bot.lab.pki import Authority
 from bot.probes.table import run
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext, Resolver
-from tests.probes.servers import DAY, HOST, free_port, http, raw, site, tls_of
+from tests.probes.servers import DAY, HOST, http, raw, site, tls_of
 
 
 async def test_a_pinned_request_carries_the_names_of_the_url_and_asks_no_dns(
@@ -139,7 +140,7 @@ async def test_what_is_no_http_answer_is_a_protocol_failure(context: MakeContext
 
 
 async def test_a_refused_connection_has_no_later_phase(context: MakeContext) -> None:
-    port = free_port(HOST, socket.SOCK_STREAM)
+    port = free_port(HOST)
     seen = await run("http", {"url": f"https://api.test:{port}/", "address": HOST}, context(), 10)
     assert (seen.failure, set(seen.timings_ms)) == (Failure.TCP_REFUSED, {"tcp", "total"})
 

@@ -110,6 +110,6 @@ def test_a_sample_is_masked_before_it_is_cut() -> None:
 )
 def test_no_line_takes_long(piece: str) -> None:
     line = (piece * 4096)[:4096]
-    began = time.perf_counter()
+    began = time.process_time()
     of_others(json_of_others(line))
-    assert time.perf_counter() - began < 0.1
+    assert time.process_time() - began < 0.1

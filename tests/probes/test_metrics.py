@@ -3,7 +3,6 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-import socket
 import subprocess
 import time
 import urllib.request
@@ -19,9 +18,10 @@ from bot.probes.metrics import result
 from bot.probes.table import run
 from bot.wire.details import believable
 from tests.needs import need_tool
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext
 from tests.probes.http_api import TOKEN, Asked, login, said, served
-from tests.probes.servers import HOST, free_port, http, site, tls_of
+from tests.probes.servers import HOST, http, site, tls_of
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A real Prometheus that scrapes itself; the URL of its API."""
     need_tool("prometheus")
     folder = tmp_path_factory.mktemp("prometheus")
-    port = free_port(HOST, socket.SOCK_STREAM)
+    port = free_port(HOST)
     own = f"{{job_name: self, static_configs: [{{targets: ['{HOST}:{port}']}}]}}"
     (folder / "prometheus.yml").write_text(f"global: {{scrape_interval: 1s}}\nscrape_configs: [{own}]\n")
     command = ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data"]
@@ -43,12 +43,12 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield url
         finally:
             process.terminate()
-            process.wait(timeout=20)
+            process.wait(timeout=60)
 
 
 def scraped(url: str) -> None:
     """Wait until it has scraped itself."""
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while time.monotonic() < deadline:
         with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/api/v1/query?query=up") as reply:
             if json.load(reply)["data"]["result"]:

@@ -9,8 +9,9 @@ from bot.domain.failure import Failure, FaultOf
 from bot.probes.table import run
 from tests.needs import missing
 from tests.netns import NOBODY, Chain
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext, Resolver
-from tests.probes.servers import HOST, free_port
+from tests.probes.servers import HOST
 
 
 def need_icmp() -> None:
@@ -35,7 +36,7 @@ async def test_icmp_echoes_are_counted_and_timed(context: MakeContext, address: 
 
 
 async def test_tcp_stands_in_and_a_refusal_is_an_answer(context: MakeContext) -> None:
-    asked = {"address": HOST, "port": free_port(HOST, socket.SOCK_STREAM), "method": "tcp", "tries": 2, "spacing_ms": 1}
+    asked = {"address": HOST, "port": free_port(HOST), "method": "tcp", "tries": 2, "spacing_ms": 1}
     seen = await run("ping", asked, context(), 10)
     assert (seen.ok, seen.detail["method"], seen.detail["each"][0]["refused"]) == (True, "tcp", True)
 

@@ -13,9 +13,10 @@ from bot.domain.failure import Failure, FaultOf
 from bot.lab.pki import Authority
 from bot.probes.redis import judge
 from bot.probes.table import run
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext
 from tests.probes.databases import SECRET, Database, certificate, machine, redis, scripted
-from tests.probes.servers import HOST, free_port, raw
+from tests.probes.servers import HOST, raw
 
 
 def command(server: Database, *lines: str) -> bytes:
@@ -106,7 +107,7 @@ async def test_a_redis_that_loads_its_data_is_not_ready(context: MakeContext, tm
 
 async def test_tls_is_verified_when_it_is_asked_for(context: MakeContext, authority: Authority, tmp_path: Path) -> None:
     files = certificate(authority, tmp_path)
-    port = free_port(HOST, socket.SOCK_STREAM)
+    port = free_port(HOST)
     options = ("--tls-cert-file", f"{files}/tls.crt", "--tls-key-file", f"{files}/tls.key", "--tls-auth-clients", "no")
     with redis("--tls-port", str(port), *options):
         asked = {"address": HOST, "port": port, "tries": 1}

@@ -5,8 +5,9 @@ import socket
 
 from bot.domain.failure import Failure, FaultOf
 from bot.probes.table import run
+from tests.ports import free_port
 from tests.probes.conftest import MakeContext, Resolver
-from tests.probes.servers import HOST, free_port
+from tests.probes.servers import HOST
 
 
 async def test_a_listening_port_connects_every_time(context: MakeContext) -> None:
@@ -18,7 +19,7 @@ async def test_a_listening_port_connects_every_time(context: MakeContext) -> Non
 
 
 async def test_a_closed_port_refuses(context: MakeContext) -> None:
-    closed = free_port(HOST, socket.SOCK_STREAM)
+    closed = free_port(HOST)
     seen = await run("tcp", {"address": HOST, "port": closed, "tries": 2, "spacing_ms": 1}, context(), 10)
     assert (seen.failure, seen.fault_of) == (Failure.TCP_REFUSED, FaultOf.TARGET)
     assert seen.detail["failures"] == {"tcp_refused": 2}

@@ -69,7 +69,7 @@ def test_an_unreached_target_shows_how_far_packets_come(path: Chain, proto: str)
     seen = trace(path, proto=proto, timeout_ms=1000)
     assert (seen.failure, seen.fault_of) == (Failure.TRACE_UNREACHED, FaultOf.TARGET)
     assert (seen.detail["reached"], hops(seen)) == (False, [path.address(0), path.address(1), None])
-    assert time.monotonic() - began < 4, "20 silent hops are waited for together"
+    assert time.monotonic() - began < 12, "20 silent hops are waited for together"
 
 
 def test_a_router_that_refuses_is_named_with_what_it_said(path: Chain) -> None:

@@ -129,10 +129,10 @@ def test_reading_parameters_is_quick_however_large_they_are(kind: str) -> None:
         "server": ["1"] * 100_000,
     }
     for name in ("address", "host", "url", "name", "server", "payload", "tries", "query"):
-        began = time.perf_counter()
+        began = time.process_time()
         for value in (*large.values(), "9" * 4000, 10**400, "1" * 200_000, {"x" * 1000: "y" * 200_000}):
             _refused(kind, {name: value})
-        assert time.perf_counter() - began < 0.5
+        assert time.process_time() - began < 0.5
 
 
 def _refused(kind: str, params: dict[str, object]) -> bool:

@@ -32,7 +32,7 @@ from tests.security.watching import watched
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
 LIMIT_S = 1.0
-SLACK_S = 2.0
+SLACK_S = 6.0
 SET = 1
 """The epoll set in which the sockets of a loop are waited for; it is made once."""
 
@@ -83,12 +83,14 @@ def open_files() -> int:
 async def asked(context: MakeContext, talk: Talk, **params: Any) -> Outcome:
     """An `http` probe at this server, watched: in time, small, nothing left open, others get their turn."""
     lags: list[float] = []
+    busy: list[float] = []
 
     async def beat() -> None:
         while True:
-            before = time.monotonic()
+            before, cpu_before = time.monotonic(), time.thread_time()
             await asyncio.sleep(0.01)
             lags.append(time.monotonic() - before - 0.01)
+            busy.append(time.thread_time() - cpu_before)
 
     async with serving(talk) as port:
         files, beating, began = open_files(), asyncio.create_task(beat()), time.monotonic()
@@ -99,8 +101,9 @@ async def asked(context: MakeContext, talk: Talk, **params: Any) -> Outcome:
         assert took_s < LIMIT_S + SLACK_S
         assert len(json.dumps(seen.detail)) < MAX_FRAME / 4
         assert seen.fault_of in (None, FaultOf.TARGET)
-        assert max(lags, default=0) < 0.5
-        for _ in range(50):
+        assert max(busy, default=0) < 0.5
+        assert max(lags, default=0) < 3, "nor does it stand still for something"
+        for _ in range(500):
             if open_files() <= files + SET:
                 break
             await asyncio.sleep(0.02)
@@ -188,7 +191,7 @@ async def test_a_tls_server_that_talks_nonsense_ends_the_handshake_in_time(conte
         seen = await run("tls", {"address": HOST, "port": port, "timeout_ms": 800}, context(), 10)
     assert seen.failure in (Failure.TLS_TIMEOUT, Failure.TLS_FAILED)
     assert seen.fault_of is FaultOf.TARGET
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 8
 
 
 async def test_a_huge_certificate_is_told_in_a_few_lines(

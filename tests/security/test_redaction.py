@@ -117,10 +117,10 @@ def test_an_outcome_without_secrets_is_the_same_one() -> None:
 def test_a_large_outcome_is_looked_through_quickly() -> None:
     own = Redactor([SECRET, IDENT, PASSWORD, PAIR])
     large = Outcome(ok=True, detail={"each": [{"text": "lorem ipsum dolor " * 15, "n": i} for i in range(700)]})
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(10):
         own.outcome(large)
-    assert (time.perf_counter() - began) / 10 < 0.1
+    assert (time.process_time() - began) / 10 < 0.1
 
 
 @pytest.mark.parametrize("spelled", spellings(SECRET)[:13], ids=range(13))

@@ -1,3 +1,3 @@
-from tests.store.fixtures import database, store, store_url
+from tests.store.fixtures import bare_url, database, store, store_url
 
-__all__ = ["database", "store", "store_url"]
+__all__ = ["bare_url", "database", "store", "store_url"]

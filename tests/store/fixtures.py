@@ -1,4 +1,4 @@
-"""`store_url` and `store`, on both databases; test modules elsewhere import them from here."""
+"""`store_url`, `bare_url` and `store`, on both databases; test modules elsewhere import them from here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.adapters.store import SqlStore
-from tests.store.databases import empty, postgres_database
+from tests.store.databases import clear, empty, postgres_database, sqlite_database
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -23,11 +23,22 @@ def database(request: pytest.FixtureRequest) -> Iterator[str]:
 
 @pytest.fixture
 def store_url(database: str, tmp_path: Path) -> str:
-    """The URL of an empty database."""
+    """The URL of a database that is migrated and has no rows."""
     if database == "sqlite":
-        return f"sqlite:///{tmp_path / 'warroom.db'}"
-    empty(database)
+        return sqlite_database(tmp_path / "warroom.db")
+    clear(database)
     return database
+
+
+@pytest.fixture
+def bare_url(database: str, tmp_path: Path) -> Iterator[str]:
+    """The URL of a database in which there is nothing at all."""
+    if database == "sqlite":
+        yield f"sqlite:///{tmp_path / 'warroom.db'}"
+        return
+    empty(database)
+    yield database
+    empty(database)
 
 
 @pytest.fixture

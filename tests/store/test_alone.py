@@ -12,7 +12,8 @@ import pytest
 
 from bot.adapters.store.alone import Alone
 from bot.domain.errors import ConfigError
-from tests.serving import environ, free_port, warroom
+from tests.ports import free_port
+from tests.serving import environ, warroom
 
 HOLD = "import sys, time; from pathlib import Path; from bot.adapters.store.alone import Alone\n"
 HOLD += "alone = Alone(Path(sys.argv[1])); alone.take(); print('has it', flush=True); time.sleep(60)"

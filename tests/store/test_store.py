@@ -26,16 +26,20 @@ CUT = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
          WHERE pid <> pg_backend_pid() AND datname = current_database()"""
 
 
-async def test_a_migrated_database_has_exactly_the_tables_the_code_knows(store: SqlStore) -> None:
+async def test_a_migrated_database_has_exactly_the_tables_the_code_knows(bare_url: str) -> None:
+    store = SqlStore(bare_url)
+    await store.upgrade()
+
     def differences(connection: Connection) -> list[object]:
         return list(compare_metadata(MigrationContext.configure(connection), metadata))
 
     async with store._engine.connect() as connection:
         assert await connection.run_sync(differences) == []
+    await store.close()
 
 
-async def test_check_says_what_to_do_until_the_tables_are_there(store_url: str) -> None:
-    store = SqlStore(store_url)
+async def test_check_says_what_to_do_until_the_tables_are_there(bare_url: str) -> None:
+    store = SqlStore(bare_url)
     assert await store.check() == "the database has no tables yet; run `warroom db upgrade`"
     with pytest.raises(StoreUnavailable, match="warroom db upgrade"):
         async with store.begin() as tx:
@@ -45,8 +49,8 @@ async def test_check_says_what_to_do_until_the_tables_are_there(store_url: str) 
     await store.close()
 
 
-async def test_two_bots_may_migrate_at_the_same_time(store_url: str) -> None:
-    bots = [SqlStore(store_url) for _ in range(2)]
+async def test_two_bots_may_migrate_at_the_same_time(bare_url: str) -> None:
+    bots = [SqlStore(bare_url) for _ in range(2)]
     await asyncio.gather(*(bot.upgrade() for bot in bots))
     assert [await bot.check() for bot in bots] == [None, None]
     await asyncio.gather(*(bot.close() for bot in bots))
@@ -58,8 +62,8 @@ async def test_a_newer_database_is_named_as_such(store: SqlStore) -> None:
     assert "does not know" in str(await store.check())
 
 
-async def test_incidents_of_before_the_lifecycle_are_declared(store_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    store = SqlStore(store_url)
+async def test_incidents_of_before_the_lifecycle_are_declared(bare_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = SqlStore(bare_url)
     to_head = command.upgrade
     monkeypatch.setattr(command, "upgrade", lambda config, _head: to_head(config, "0006"))
     await store.upgrade()

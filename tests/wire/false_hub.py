@@ -39,7 +39,7 @@ class Meeting:
 
     async def hear(self) -> Frame:
         """What the agent says next, its seal checked."""
-        return self.session.open(str(await asyncio.wait_for(self.socket.recv(), 10)))
+        return self.session.open(str(await asyncio.wait_for(self.socket.recv(), 30)))
 
     async def silence(self, seconds: float = 0.3) -> None:
         """The agent says nothing for so long."""
@@ -62,7 +62,7 @@ class FalseHub:
 
     async def met(self) -> Meeting:
         """The next agent that introduced itself, was welcomed and is ready."""
-        return await asyncio.wait_for(self._met.get(), 10)
+        return await asyncio.wait_for(self._met.get(), 30)
 
     def now(self) -> float:
         """By its own clock."""

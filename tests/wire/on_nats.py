@@ -25,6 +25,7 @@ from bot.wire.frames import Status
 from bot.wire.nats import Subjects, server
 from bot.wire.signing import Signer
 from tests.needs import missing, need_tool
+from tests.ports import free_port
 from tests.wire.peers import Puppet, enter, who
 
 NATS = os.environ.get("WARROOM_TEST_NATS", "nats://127.0.0.1:4222")
@@ -52,7 +53,7 @@ async def on_nats(of: AgentDesk, place: NatsAddress) -> AsyncIterator[NatsHub]:
     the_hub = NatsHub(of, place)
     running = asyncio.create_task(the_hub.run())
     try:
-        await asyncio.wait_for(the_hub.connected.wait(), 10)
+        await asyncio.wait_for(the_hub.connected.wait(), 30)
         yield the_hub
     finally:
         running.cancel()
@@ -128,7 +129,7 @@ class OwnServer:
         self.process = subprocess.Popen(
             ["nats-server", "-c", str(path)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        due = time.monotonic() + 10
+        due = time.monotonic() + 30
         while True:
             try:
                 socket.create_connection((HOST, self.port), 1).close()
@@ -149,10 +150,7 @@ class OwnServer:
 def own_server(folder: Path, config: str = "") -> Iterator[OwnServer]:
     """A NATS for this test alone."""
     need_tool("nats-server")
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port = probe.getsockname()[1]
-    one = OwnServer(folder, config, port)
+    one = OwnServer(folder, config, free_port(HOST))
     try:
         one.start()
         yield one

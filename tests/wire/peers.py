@@ -30,7 +30,7 @@ HOST = "127.41.0.10"
 TOKEN = "one token for all agents of these tests"
 
 
-async def until(condition: Callable[[], object], within_s: float = 10.0) -> None:
+async def until(condition: Callable[[], object], within_s: float = 30.0) -> None:
     """Wait for it to be true."""
     due = time.monotonic() + within_s
     while not condition():
@@ -108,10 +108,23 @@ def request(agent: str = "sh-vm", *, probe: str = "tcp/api", **more: Any) -> Pro
     return ProbeRequest(**{"id": secrets.token_hex(4), "probe": probe, "agent": agent, **plain, **more})
 
 
-def slow(agent: str = "sh-vm", *, seconds: float, **more: Any) -> ProbeRequest:
-    """A probe that is busy for so long: two refused connections with a pause between."""
-    params = {"address": HOST, "port": 9, "tries": 2, "spacing_ms": seconds * 1000}
+def slow(agent: str = "sh-vm", *, seconds: float, port: int = 9, **more: Any) -> ProbeRequest:
+    """A probe that is busy for so long: two connections, refused at port 9, with a pause between."""
+    params = {"address": HOST, "port": port, "tries": 2, "spacing_ms": seconds * 1000}
     return request(agent, params=params, timeout_s=seconds + 5, **more)
+
+
+@asynccontextmanager
+async def begun() -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A port that takes connections until the end of the block, and whether one has come."""
+    come = asyncio.Event()
+
+    async def take(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        come.set()
+        writer.close()
+
+    async with await asyncio.start_server(take, HOST, 0) as server:
+        yield server.sockets[0].getsockname()[1], come
 
 
 async def answers(
@@ -139,7 +152,7 @@ class Puppet(Generic[W]):
     socket: W
     session: Session
 
-    async def job(self, within_s: float | None = 5.0) -> Job:
+    async def job(self, within_s: float | None = 30.0) -> Job:
         """The next job, its seal checked."""
         async with asyncio.timeout(within_s):
             while True:
@@ -171,9 +184,9 @@ def dial(url: str) -> connect:
 async def enter(wire: W, agent: Agent, *, signer: Signer, token: str = TOKEN, **more: str) -> Puppet[W]:
     """Introduce an agent on a connection. Fails with the hub's reason when it is refused."""
     shake = AgentHandshake(agent, Credentials(signer=signer, token=token, **more))
-    hello, session = shake.answer(str(await asyncio.wait_for(wire.recv(), 5)))
+    hello, session = shake.answer(str(await asyncio.wait_for(wire.recv(), 30)))
     await wire.send(hello)
-    text = str(await asyncio.wait_for(wire.recv(), 5))
+    text = str(await asyncio.wait_for(wire.recv(), 30))
     assert not text.startswith("{"), text
     said = session.open(text)
     assert not isinstance(said, Refused), said.reason
@@ -205,7 +218,7 @@ def hello_to(said: str, signer: Signer, **changes: Any) -> str:
 async def hung_up(socket: ClientConnection) -> int:
     """Read to the end; the close code the hub gave."""
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 await socket.recv()
     except ConnectionClosed as closed:
@@ -214,7 +227,7 @@ async def hung_up(socket: ClientConnection) -> int:
 
 async def refused(socket: ClientConnection, hub_key: str, session: Session | None = None) -> Refused:
     """What the hub says before it hangs up: sealed in this session, or signed with the key of its challenge."""
-    text = str(await asyncio.wait_for(socket.recv(), 5))
+    text = str(await asyncio.wait_for(socket.recv(), 30))
     frame = session.open(text) if session else decode(text, Verifier(hub_key))
     assert isinstance(frame, Refused)
     await hung_up(socket)
@@ -223,7 +236,7 @@ async def refused(socket: ClientConnection, hub_key: str, session: Session | Non
 
 async def challenged(socket: ClientConnection) -> tuple[str, str]:
     """(the hub's challenge as it came, its public key)."""
-    text = str(await asyncio.wait_for(socket.recv(), 5))
+    text = str(await asyncio.wait_for(socket.recv(), 30))
     frame = decode(text)
     assert isinstance(frame, Challenge)
     return text, frame.public_key

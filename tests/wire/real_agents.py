@@ -66,7 +66,7 @@ async def running(client: AgentClient) -> AsyncIterator[AgentClient]:
         yield client
     finally:
         client.stop.set()
-        await asyncio.wait_for(work, 15)
+        await asyncio.wait_for(work, 45)
 
 
 @asynccontextmanager
@@ -108,7 +108,7 @@ class AgentProcess:
 
     process: asyncio.subprocess.Process
 
-    async def says(self, words: str, within_s: float = 15.0) -> str:
+    async def says(self, words: str, within_s: float = 45.0) -> str:
         """The next line on stderr that holds these words."""
         assert self.process.stderr is not None
         async with asyncio.timeout(within_s):
@@ -117,7 +117,7 @@ class AgentProcess:
                     return line.decode()
         raise AssertionError(f"the agent ended without saying {words!r}")
 
-    async def ends(self, within_s: float = 15.0) -> tuple[int, str]:
+    async def ends(self, within_s: float = 45.0) -> tuple[int, str]:
         """Its exit status and what it still said."""
         _, said = await asyncio.wait_for(self.process.communicate(), within_s)
         assert self.process.returncode is not None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -32,6 +33,14 @@ MISSING = Text(
     "WARROOM_CHROMIUM); a browser can print the html",
 )
 
+NO_FONT = Text(
+    "没有 PDF：机器人所在的机器没有中文字体，写出来全是方框（apt install fonts-noto-cjk）；"
+    "html 可以在浏览器里打印成 PDF",
+    "no PDF: the bot's machine has no font with Chinese and would print boxes (apt install fonts-noto-cjk); a browser "
+    "can print the html",
+)
+CHINESE = re.compile("[\u4e00-\u9fff]")
+
 
 def browser() -> str | None:
     """The program; None where there is none."""
@@ -39,11 +48,30 @@ def browser() -> str | None:
     return shutil.which(named) if named else next((found for one in BROWSERS if (found := shutil.which(one))), None)
 
 
+async def lacking(*, chinese: bool) -> Text | None:
+    """What keeps this machine from writing a PDF; None when nothing does."""
+    if browser() is None:
+        return MISSING
+    return NO_FONT if chinese and not await _has_chinese() else None
+
+
+async def _has_chinese() -> bool:
+    """Whether fontconfig knows a font with Chinese; True where there is no fontconfig to ask."""
+    if shutil.which("fc-list") is None:
+        return True
+    asking = await asyncio.create_subprocess_exec(
+        "fc-list", ":lang=zh", "family", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
+    )
+    said, _ = await asking.communicate()
+    return bool(said.strip())
+
+
 async def print_pdf(html: str) -> bytes:
     """The page as PDF. Raises UserError that says what is missing."""
+    lacks = await lacking(chinese=CHINESE.search(html) is not None)
     program = browser()
-    if program is None:
-        raise UserError("no_browser", MISSING)
+    if lacks is not None or program is None:
+        raise UserError("no_pdf", lacks or MISSING)
     with tempfile.TemporaryDirectory(prefix="warroom-pdf-") as folder:
         page, out = Path(folder) / "page.html", Path(folder) / "page.pdf"
         await asyncio.to_thread(page.write_text, html, encoding="utf-8")

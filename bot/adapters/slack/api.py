@@ -12,13 +12,13 @@ import aiohttp
 from slack_sdk.web.async_client import AsyncWebClient
 from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
+from bot.adapters.slack.resolver import RememberingResolver
 from bot.adapters.slack.trouble import OURS, meaning
 from bot.domain.errors import SendFailed
 
 TIMEOUT_S = 5.0
 CONNECT_S = 3.0
-UPLOAD_S = 7.0
-"""A send is stopped at 8 s (`bot.app.deliver`)."""
+UPLOAD_S = 120.0
 
 
 class Api:
@@ -32,7 +32,7 @@ class Api:
     async def call(self, method: Callable[..., Awaitable[AsyncSlackResponse]], **args: Any) -> dict[str, Any]:
         """What Slack answers. Raises SendFailed; SlackRefused where it said no."""
         self.client.session = self.opened()
-        name = method.__name__.replace("_", ".", 1)
+        name = method.__name__.replace("_", ".")
         try:
             answer = await method(**{key: value for key, value in args.items() if value is not None})
         except OURS as exc:
@@ -57,7 +57,8 @@ class Api:
         """The pool, made when it is first needed: that needs a running loop."""
         if self.session is None or self.session.closed:
             timeout = aiohttp.ClientTimeout(total=TIMEOUT_S, connect=CONNECT_S)
-            self.session = aiohttp.ClientSession(timeout=timeout, connector=aiohttp.TCPConnector(limit=50))
+            connector = aiohttp.TCPConnector(limit=50, use_dns_cache=False, resolver=RememberingResolver())
+            self.session = aiohttp.ClientSession(timeout=timeout, connector=connector)
         return self.session
 
     async def close(self) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from bot.adapters.slack.api import Api
 from bot.adapters.slack.mrkdwn import typed
+from bot.adapters.slack.people import People
 from bot.adapters.slack.read import NAME, Keep, author, moment
 from bot.adapters.slack.recent import Recent
 from bot.adapters.slack.trouble import SlackRefused
@@ -19,13 +21,16 @@ from bot.domain.text import legible
 log = logging.getLogger(__name__)
 
 MOST_CHARACTERS = 4000
+MOST_NAMES = 10
+_ACCOUNT = re.compile(r"@([UW][A-Z0-9]{2,})\b")
 
 
 class Keeper:
     """`bot` is the bot's own account, "" until Slack has told it: what the bot pins is nothing to keep."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, people: People) -> None:
         self._api = api
+        self._people = people
         self.bot = ""
         self.roots: Recent[str] = Recent(1000)
         """The thread each kept message is in or begins, by what the door knows it by."""
@@ -40,7 +45,7 @@ class Keeper:
         self.roots.put(ident, str(message.get("thread_ts") or keep.ts))
         return await door.captured(
             Captured(
-                text=legible(_text_of(message))[:MOST_CHARACTERS] or "…",
+                text=(await self._with_names(legible(_text_of(message))))[:MOST_CHARACTERS] or "…",
                 author=author(message),
                 by=keep.by,
                 room=f"{NAME}:{keep.channel}",
@@ -49,6 +54,18 @@ class Keeper:
                 link=legible(str(link)),
             )
         )
+
+    async def _with_names(self, text: str) -> str:
+        """The text with names in place of accounts: a timeline is read where nobody knows them."""
+        for account in dict.fromkeys(_ACCOUNT.findall(text)[:MOST_NAMES]):
+            try:
+                profile = await self._people.profile(account)
+            except SendFailed as exc:
+                log.info("a kept message has an account without a name: %s", exc)
+                return text
+            if profile is not None and profile.name:
+                text = re.sub(rf"@{account}\b", lambda _, name=profile.name: f"@{name}", text)  # type: ignore[misc]
+        return text
 
     async def whoami(self) -> str:
         """The bot's own account; "" while Slack does not tell."""

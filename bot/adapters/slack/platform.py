@@ -78,7 +78,7 @@ class SlackPlatform:
         self._answers = Answers(self._api, clock)
         self._poster = Poster(self._api, clock, Pace(clock, gap_s=gap_s))
         modals = Modals(self._api, severities, self._lang_of)
-        self._keeper = Keeper(self._api)
+        self._keeper = Keeper(self._api, self._people)
         self._inlet = Inlet(door, self._answers, self._keeper, modals, lang=lang, reaction=settings.reaction)
         self._app = bolt_app(self._inlet, base_url=settings.api_url)
         self._socket = SocketMode(
@@ -101,6 +101,7 @@ class SlackPlatform:
     async def close(self) -> None:
         """Finish what is being taken in, then hang up."""
         await self._inlet.close()
+        await self._poster.close()
         await self._api.close()
 
     async def put(self, message: Message, room: Room, ref: str | None, *, thread: str | None = None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import logging
@@ -49,6 +50,8 @@ class Poster:
         self._pace = pace
         self._tables = True
         self._halves: Recent[Ref] = Recent()
+        self._done: Recent[Ref] = Recent()
+        self._uploads: dict[str, asyncio.Task[str]] = {}
         self._unsure: Recent[float] = Recent()
         self._shown: Recent[str] = Recent()
 
@@ -56,6 +59,8 @@ class Poster:
         """Say it or edit `old`. Raises SendFailed; the same call again goes on where this one stopped."""
         name = f"{place.channel} {message.key}"
         async with self._pace.turn(place.channel):
+            # Where the record of a send was lost, the caller knows no reference, and we do.
+            old = old or self._done.get(name)
             half = self._halves.get(name)
             if half is not None and (old is None or old.ts == half.ts):
                 old = half
@@ -68,7 +73,14 @@ class Poster:
                 self._tables = False
                 ref = await self._put(message, place, self._halves.get(name) or old, name)
             self._halves.pop(name)
+            self._done.put(name, ref)
             return ref
+
+    async def close(self) -> None:
+        """Give up what is being uploaded."""
+        for task in self._uploads.values():
+            task.cancel()
+        await asyncio.gather(*self._uploads.values(), return_exceptions=True)
 
     async def _put(self, message: Message, place: Place, old: Ref | None, name: str) -> Ref:
         fitted = fit(message, place.lang, tables=self._tables)
@@ -84,12 +96,13 @@ class Poster:
         if ref.ts and await self._edit(ref.channel, ref.ts, part):
             return ref
         try:
-            ts = await self._post(ref.channel, part, ref.thread)
-            ref = Ref(channel=ref.channel, ts=ts, thread=ref.thread)
+            channel, ts = await self._post(ref.channel, part, ref.thread)
+            ref = Ref(channel=channel, ts=ts, thread=ref.thread)
         except SlackRefused as exc:
             if not ref.thread or exc.error not in NO_THREAD:
                 raise
-            ref = Ref(channel=ref.channel, ts=await self._post(ref.channel, part, ""))
+            channel, ts = await self._post(ref.channel, part, "")
+            ref = Ref(channel=channel, ts=ts)
         self._halves.put(name, ref)
         return ref
 
@@ -98,7 +111,7 @@ class Poster:
         for n, part in enumerate(fitted.parts[1:]):
             known = ref.more[n] if n < len(ref.more) else ""
             if not known or not await self._edit(ref.channel, known, part):
-                ts = await self._post(ref.channel, part, ref.root)
+                _, ts = await self._post(ref.channel, part, ref.root)
                 ref = replace(ref, more=(*ref.more[:n], ts, *ref.more[n + 1 :]))
                 self._halves.put(name, ref)
         for ts in reversed(ref.more[len(fitted.parts) - 1 :]):
@@ -114,7 +127,7 @@ class Poster:
             if digest in ref.files:
                 continue
             try:
-                ident = await upload(self._api, file.name, content, channel=ref.channel, thread=ref.root)
+                ident = await self._uploaded(f"{name} {digest}", file, content, ref)
             except SendFailed as exc:
                 if not exc.permanent:
                     raise
@@ -124,6 +137,18 @@ class Poster:
             ref = replace(ref, files={**ref.files, digest: ident})
             self._halves.put(name, ref)
         return ref
+
+    async def _uploaded(self, name: str, file: File, content: bytes, ref: Ref) -> str:
+        """The id of the file. A send is stopped after some seconds; a large file goes on, and the next try finds it."""
+        task = self._uploads.get(name)
+        if task is None:
+            task = asyncio.create_task(upload(self._api, file.name, content, channel=ref.channel, thread=ref.root))
+            self._uploads[name] = task
+        try:
+            return await asyncio.shield(task)
+        finally:
+            if task.done():
+                self._uploads.pop(name, None)
 
     async def _pin(self, ref: Ref) -> bool:
         try:
@@ -137,8 +162,11 @@ class Poster:
             return False
         return True
 
-    async def _post(self, channel: str, part: Part, thread: str) -> str:
-        """Say one part; its ts. One of which nobody knows whether it arrived is looked for first."""
+    async def _post(self, channel: str, part: Part, thread: str) -> tuple[str, str]:
+        """Say one part; its channel (an account's is another one than was asked for) and ts.
+
+        One of which nobody knows whether it arrived is looked for first.
+        """
         mark = str(part.blocks[0]["block_id"]).rpartition("~")[0]
         name = f"{channel} {mark}"
         since = self._unsure.get(name)
@@ -146,7 +174,7 @@ class Poster:
             found = await self._find(channel, mark, since, thread)
             if found and await self._edit(channel, found, part):
                 self._unsure.pop(name)
-                return found
+                return channel, found
         self._unsure.put(name, since or self._clock.now().timestamp())
         args: dict[str, Any] = {"channel": channel, "text": part.text, "blocks": list(part.blocks)}
         args |= {"thread_ts": thread} if thread else {}
@@ -160,9 +188,9 @@ class Poster:
                 self._unsure.pop(name)
             raise
         self._unsure.pop(name)
-        ts = str(answer.get("ts", ""))
+        channel, ts = str(answer.get("channel") or channel), str(answer.get("ts", ""))
         self._shown.put(f"{channel} {ts}", _digest(part))
-        return ts
+        return channel, ts
 
     async def _post_text(self, ref: Ref, text: str) -> None:
         async with self._pace.send(ref.channel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, text
@@ -31,6 +32,8 @@ def upgrade(connection: Connection) -> None:
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
+    if _present(connection) == _head():
+        return
     config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
@@ -38,11 +41,9 @@ def upgrade(connection: Connection) -> None:
 
 def missing(connection: Connection) -> str | None:
     """What is wrong with the database's shape, in one sentence; None when it is the present one."""
-    from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    present = MigrationContext.configure(connection).get_current_revision()
+    head, present = _head(), _present(connection)
     if present == head:
         return None
     if present is None:
@@ -51,3 +52,16 @@ def missing(connection: Connection) -> str | None:
     if present not in known:
         return f"the database is at {present}, which this Warroom does not know; install the newer Warroom again"
     return f"the database is at {present}, this Warroom needs {head}; run `warroom db upgrade`"
+
+
+def _present(connection: Connection) -> str | None:
+    from alembic.runtime.migration import MigrationContext
+
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+@cache
+def _head() -> str | None:
+    from alembic.script import ScriptDirectory
+
+    return ScriptDirectory.from_config(_config()).get_current_head()

@@ -126,10 +126,22 @@ timeline = Table(
     Column("zh", Text, nullable=False),
     Column("en", Text, nullable=False),
     Column("data", Text, nullable=False),
+    Column("chain", String),
+    Column("link", Integer),
+    Column("hash", String),
+    Index("timeline_by_chain", "chain", "link", unique=True),
     Index("timeline_by_incident", "incident", "seq"),
     Index("timeline_by_room", "room", "seq"),
     Index("timeline_by_run", "run"),
     sqlite_autoincrement=True,
+)
+
+chains = Table(
+    "chains",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("length", Integer, nullable=False),
+    Column("head", String, nullable=False),
 )
 
 messages = Table(

@@ -44,7 +44,7 @@ def build(facts: Facts) -> Report:
         runs=tuple(replace(r, at=facts.local(r.at)) for r in knowing.asked(facts)),
         raw=knowing.raw(facts),
         record=story.record(facts),
-        head=facts.head,
+        heads=tuple(facts.heads),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bot.app.parts import Parts
 from bot.app.ports import Tx
 from bot.app.postmortem.facts import Facts
+from bot.app.postmortem.model import Head
 from bot.domain.incident import Incident
 
 EVERYTHING = 1_000_000
@@ -17,5 +18,6 @@ async def collect(parts: Parts, tx: Tx, incident: Incident) -> Facts:
         entries=await tx.timeline.read(incident=incident.id, limit=EVERYTHING),
         runs=await tx.runs.of(incident.id),
         calls=await tx.calls.list(incident.id),
+        heads=[Head(chain=h.name, entries=h.length, hash=h.hash) for h in await tx.timeline.heads(incident.id)],
         zone=parts.timezone,
     )

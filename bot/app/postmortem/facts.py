@@ -27,7 +27,7 @@ class Facts:
     """Oldest first."""
     calls: Sequence[CallMade] = ()
     actions: Sequence[Action] = ()
-    head: Head | None = None
+    heads: Sequence[Head] = ()
     zone: tzinfo = field(default_factory=lambda: ZoneInfo("Asia/Shanghai"))
 
     def local(self, at: datetime) -> datetime:

@@ -171,8 +171,9 @@ class Raw:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Head:
-    """The end of the incident's chain: what an edit or a cut tail would change."""
+    """The end of a chain of the incident: what an edit or a cut tail would change."""
 
+    chain: str
     entries: int
     hash: str
 
@@ -206,7 +207,7 @@ class Report:
     record: tuple[Line, ...]
     record_left_out: bool = False
     """Whether `record` was too long for where this goes."""
-    head: Head | None = None
+    heads: tuple[Head, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """One document; texts are {"zh", "en"}, moments ISO 8601 with their zone."""
