@@ -425,6 +425,10 @@ def chat_platforms(
             from bot.adapters.slack import SlackPlatform
 
             found["slack"] = SlackPlatform(config.slack, door, lang=config.lang, clock=clock, zone=config.timezone)
+        if config.wecom is not None:
+            from bot.adapters.wecom import WeComPlatform
+
+            found["wecom"] = WeComPlatform(config.wecom, door, lang=config.lang, zone=config.timezone, holds=holds)
     except ImportError as exc:
         hint = f"{exc.name} is not installed: pip install 'warroom-bot[slack,wecom]'"
         raise ConfigError(f"a chat platform is configured, and {hint}") from exc

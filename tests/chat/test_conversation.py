@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ from bot.app.plain import plain
 from bot.domain.message import Buttons
 from tests.chat.slack_bot import settings as slack_settings
 from tests.chat.slack_server import slack_server
+from tests.chat.wecom_server import NAME, WeComServer
 from tests.chat.whole_bot import Whole, whole_bot
 
 pytestmark = pytest.mark.timeout(240)
@@ -24,7 +26,7 @@ class Talk(Protocol):
     """A room on some platform with the engineer lin in it."""
 
     whole: Whole
-    files: bool
+    at_once: int
 
     async def types(self, text: str) -> None:
         """Lin types a line."""
@@ -40,7 +42,7 @@ class Talk(Protocol):
 
 
 class OnConsole:
-    files = True
+    at_once = 20
 
     def __init__(self, whole: Whole) -> None:
         self.whole = whole
@@ -63,7 +65,7 @@ class OnConsole:
 
 
 class OnSlack:
-    files = True
+    at_once = 20
 
     def __init__(self, whole: Whole, slack: Any) -> None:
         self.whole, self.slack = whole, slack
@@ -81,6 +83,43 @@ class OnSlack:
 
     def shows(self) -> str:
         return "\n".join(self.slack.shown("C0OPS"))
+
+
+class OnWeCom:
+    at_once = 8
+    """WeCom takes 30 messages a minute in one conversation; the rest would wait."""
+
+    def __init__(self, whole: Whole, wecom: WeComServer) -> None:
+        self.whole, self.wecom = whole, wecom
+
+    async def types(self, text: str) -> None:
+        await self.wecom.types("wecom:bot/ops", "lin", text)
+
+    async def presses(self, label: str) -> None:
+        if self.wecom.mode == "socket":
+            await self.wecom.presses("wecom:bot/ops", "lin", label)
+            return
+        # A stream has no buttons: it says what to type instead.
+        (*_, typed) = re.findall(rf"^{label}: `@{NAME} (.+)`$", self.shows(), re.MULTILINE)
+        await self.types(typed)
+
+    async def look(self) -> None:
+        pass
+
+    def shows(self) -> str:
+        return "\n".join(self.wecom.shown("wecom:bot/ops"))
+
+
+def on_wecom(mode: Any) -> Callable[[Path], Any]:
+    @asynccontextmanager
+    async def begin(folder: Path) -> AsyncIterator[Any]:
+        async with WeComServer(mode=mode) as wecom, whole_bot(folder, wecom=wecom.settings()) as whole:
+            wecom.caller.base = whole.bot.config.url
+            if mode == "socket":
+                await asyncio.wait_for(wecom.robot.subscribed.wait(), 30)
+            yield OnWeCom(whole, wecom)
+
+    return begin
 
 
 @asynccontextmanager
@@ -105,6 +144,8 @@ PLATFORMS = {
     "console": on_console,
     "slack-http": on_slack("http"),
     "slack-socket": on_slack("socket"),
+    "wecom-socket": on_wecom("socket"),
+    "wecom-callback": on_wecom("callback"),
 }
 
 
@@ -168,9 +209,9 @@ async def test_a_night_from_the_declaration_to_the_postmortem(talk: Any) -> None
 
 
 async def test_what_is_typed_at_once_is_carried_out_once_each(talk: Any) -> None:
-    await asyncio.gather(*(talk.types(f"/note line {n:02}") for n in range(20)))
-    await sees(talk, *(f"line {n:02}" for n in range(20)))
+    await asyncio.gather(*(talk.types(f"/note line {n:02}") for n in range(talk.at_once)))
+    await sees(talk, *(f"line {n:02}" for n in range(talk.at_once)))
     async with talk.whole.bot.parts.store.begin() as tx:
         rooms = [r.key for p in ("console", "slack", "wecom") for r in await tx.rooms.list(p)]
         notes = [e.en for room in rooms for e in await tx.timeline.read(room=room) if e.kind == "note"]
-    assert sorted(notes) == [f"line {n:02}" for n in range(20)]
+    assert sorted(notes) == [f"line {n:02}" for n in range(talk.at_once)]

@@ -104,20 +104,22 @@ class Caller:
         """A message to such an address."""
         room, until = self.urls.pop(request.match_info["ident"], ("", 0.0))
         try:
-            if not room or self.world.now() > until:
-                raise Refused(60140, "response_url is used up or expired")
-            body = await request.json()
-            if body.get("msgtype") == "markdown":
-                self.world.show(room, Shown(text=text_of(body, "markdown", 20480)))
-            elif body.get("msgtype") == "template_card":
-                card = card_of(body.get("template_card"), self.world.tasks, self.world.complaints)
-                self.world.show(room, card_shown(card, card_text(card)))
-            else:
-                raise Refused(40008, "invalid message type")
+            self._say_at(room, until, await request.json())
         except Refused as exc:
             self.world.complaints.append(f"response_url: {exc}")
             return web.json_response({"errcode": exc.code, "errmsg": exc.words})
         return web.json_response({"errcode": 0, "errmsg": "ok"})
+
+    def _say_at(self, room: str, until: float, body: dict[str, Any]) -> None:
+        if not room or self.world.now() > until:
+            raise Refused(60140, "response_url is used up or expired")
+        if body.get("msgtype") == "markdown":
+            self.world.show(room, Shown(text=text_of(body, "markdown", 20480)))
+        elif body.get("msgtype") == "template_card":
+            card = card_of(body.get("template_card"), self.world.tasks, self.world.complaints)
+            self.world.show(room, card_shown(card, card_text(card)))
+        else:
+            raise Refused(40008, "invalid message type")
 
     def follow(self, room: str, body: dict[str, Any], answer: dict[str, Any] | None) -> None:
         """Show what the bot answered, and ask on while its stream is open."""

@@ -198,8 +198,8 @@ class Link:
             heartbeat_interval=HEARTBEAT_MS,
             logger=_Quiet(),
         )
-        if self._bot.ca_file:
-            aibot.ws._SSL_CONTEXT = ssl.create_default_context(cafile=self._bot.ca_file)  # noqa: SLF001
+        # The library trusts certifi's roots only; this is what everybody else here trusts, SSL_CERT_FILE included.
+        aibot.ws._SSL_CONTEXT = ssl.create_default_context(cafile=self._bot.ca_file or None)  # noqa: SLF001
         client = WSClient(options)
         client.on("message", self._heard if event is not _nothing else _nothing)
         client.on("event", event)
