@@ -20,6 +20,7 @@ from bot.agent import policy_file
 from bot.app.dispatch import VERBS
 from bot.app.probe_request import parameters
 from bot.cli import _parser, parse
+from bot.domain.access import Level
 from bot.domain.pager_kinds import KINDS as PHONE_KINDS
 from bot.lab.loopback.faults import FAULTS
 from bot.probes.table import KINDS
@@ -210,11 +211,15 @@ def test_the_configuration_on_its_page_is_read_whole(tmp_path: Path) -> None:
     secrets = {
         f"WARROOM_PAGER_{pager.upper()}_SECRET": "whsec_c2VjcmV0",
         f"WARROOM_CHANGES_{sender.upper()}_TOKEN": "x",
+        "WARROOM_WECOM_WEBHOOK_MANAGEMENT": "https://qyapi.weixin.qq.com/cgi-bin/webhook/send?key=k-1",
     }
     config = load(file, secrets)
     assert [p.name for p in config.pagers] == [pager]
     assert config.people
     assert config.vendors
+    assert config.wecom is not None
+    assert config.wecom.webhooks == (("management", "k-1"),)
+    assert config.groups == {"slack:S0123ABCD": Level.ADMIN}
 
 
 def test_every_kind_of_phone_has_an_example_that_can_be_configured_with_the_secrets_named_beside_it(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -139,7 +140,7 @@ def _url(word: str, key: str, schemes: Sequence[str]) -> str:
 
 
 def _aes(key: str, name: str) -> None:
-    if len(key) != 43 or not key.isalnum():
+    if not re.fullmatch(r"[A-Za-z0-9+/]{43}", key):
         raise ConfigError(f"{name} is {len(key)} characters long; EncodingAESKey has 43 letters and digits")
 
 
