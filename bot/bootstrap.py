@@ -84,6 +84,9 @@ log = logging.getLogger("warroom")
 SILENT_S = 15.0
 """A loop that has not looked at the database for so long is not alive."""
 RUN_AGAIN_S = 2.0
+DATABASE_S = 60.0
+"""A database that is away at the start is waited for so long: a restart of it, or a fail-over, takes less."""
+DATABASE_AGAIN_S = 1.0
 KEEP_AGENTS_S = 0.5
 """Changes of the list of agents are written together this long after the first."""
 
@@ -478,23 +481,35 @@ def alone_on(config: Config) -> Alone | None:
     return alone
 
 
-async def open_store(config: Config, redactor: Redactor) -> SqlStore:
-    """The database, migrated if it is a SQLite file of our own. Raises ConfigError with the fix."""
+async def open_store(config: Config, redactor: Redactor, *, wait_s: float | None = None) -> SqlStore:
+    """The database, migrated if it is a SQLite file of our own; one that is away is waited for.
+
+    Raises ConfigError with the fix, StoreUnavailable when it is not back in time.
+    """
     store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
+    wait_s = DATABASE_S if wait_s is None else wait_s
+    ends = time.monotonic() + wait_s
     try:
-        if not config.several:
-            await store.upgrade()
-        problem = await store.check()
-    except StoreUnavailable as exc:
-        problem = str(exc)
-    if problem is not None:
+        while True:
+            try:
+                if not config.several:
+                    await store.upgrade()
+                await store.prove()
+                return store
+            except StoreUnavailable as exc:
+                if (left_s := ends - time.monotonic()) <= 0:
+                    raise StoreUnavailable(f"database: {exc}; waited {wait_s:g} s for it") from exc
+                log.warning("%s; waiting for it for %.0f s more", exc, left_s)
+                await asyncio.sleep(min(DATABASE_AGAIN_S, left_s))
+    except BaseException as exc:
         await store.close()
-        raise ConfigError(f"database: {problem}")
-    return store
+        if isinstance(exc, ConfigError):
+            raise ConfigError(f"database: {exc}") from exc
+        raise
 
 
 async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
-    """The bot, ready to serve. Raises ConfigError, PlaybookError."""
+    """The bot, ready to serve. Raises ConfigError, PlaybookError, StoreUnavailable."""
     redactor = Redactor(config.secrets())
     for handler in logging.getLogger().handlers:
         handler.addFilter(RewritingFilter(redactor.text))

@@ -23,7 +23,9 @@ def serve(commands: Commands) -> None:
         "The bot: agent hub, HTTP API and web console.",
         run,
         "Tokens: WARROOM_API_TOKEN (API and console), WARROOM_AGENT_TOKEN (agents), each also as ..._FILE.\n"
-        "Every key of the file can be set as WARROOM_SECTION_KEY.\n",
+        "Every key of the file can be set as WARROOM_SECTION_KEY.\n"
+        "A database that is away at the start is waited for up to 60 s; then exit status 1 (start it again).\n"
+        "Status 2: the configuration cannot be used, and no restart helps; `warroom doctor` says why.\n",
     )
     add_config(parser)
 

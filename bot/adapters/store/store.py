@@ -30,7 +30,7 @@ from bot.adapters.store.timeline import SqlTimeline
 from bot.adapters.store.watches import SqlWatches
 from bot.app.ports import Clock
 from bot.app.redact import Redactor
-from bot.domain.errors import StoreUnavailable
+from bot.domain.errors import ConfigError, StoreUnavailable
 from bot.domain.text import Lang
 
 
@@ -169,16 +169,23 @@ class SqlStore:
     async def check(self) -> str | None:
         """Why the database cannot be used, in one sentence with the fix, or None when it can."""
         try:
+            await self.prove()
+        except (StoreUnavailable, ConfigError) as error:
+            return str(error)
+        return None
+
+    async def prove(self) -> None:
+        """Read and write once. Raises StoreUnavailable while it is away, ConfigError when waiting will not help."""
+        try:
             async with self._transaction() as connection:
                 problem = await connection.run_sync(migrate.missing)
                 if problem is None:
                     # Writing is the only proof that writing works; the value stays what it is.
                     await connection.execute(counters.update().values(value=counters.c.value))
-                return problem
-        except StoreUnavailable as unavailable:
-            return str(unavailable)
         except exc.SQLAlchemyError as refused:
-            return f"the database refuses: {str(refused).splitlines()[0]}"
+            raise ConfigError(f"the database refuses: {str(refused).splitlines()[0]}") from refused
+        if problem is not None:
+            raise ConfigError(problem)
 
     async def close(self) -> None:
         """Close every connection."""
