@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -46,11 +47,17 @@ async def yes() -> bool:
 
 
 @asynccontextmanager
-async def running(wecom: WeComServer, *, holds: Callable[[], Awaitable[bool]] = yes, **more: Any) -> AsyncIterator[Bot]:
-    """A platform that runs; `more` changes its settings."""
+async def running(
+    wecom: WeComServer,
+    *,
+    holds: Callable[[], Awaitable[bool]] = yes,
+    now: Callable[[], float] = time.time,
+    **more: Any,
+) -> AsyncIterator[Bot]:
+    """A platform that runs; `now` is its clock for callbacks, `more` changes its settings."""
     door = Door()
     zone = ZoneInfo("Asia/Shanghai")
-    platform = WeComPlatform(wecom.settings(**more), door, lang="en", zone=zone, holds=holds)
+    platform = WeComPlatform(wecom.settings(**more), door, lang="en", zone=zone, holds=holds, now=now)
     config = uvicorn.Config(Starlette(routes=platform.routes()), port=0, log_level="warning", lifespan="off")
     server = uvicorn.Server(config)
     listener = config.bind_socket()

@@ -51,15 +51,24 @@ class Caller:
             self.world.complaints.append(f"{path}: the address was verified too late")
         return status, text
 
-    async def app(self, fields: dict[str, Any], *, tries: int = TRIES) -> int:
-        """An event or message for the application; the status of its last answer."""
-        inner = "".join(f"<{k}>{v if isinstance(v, int) else f'<![CDATA[{v}]]>'}</{k}>" for k, v in fields.items())
-        sealed = encrypt(self.app_key, f"<xml>{inner}</xml>", self.corp_id)
+    def sealed_app(
+        self, fields: dict[str, Any] | str, *, receiver: str = "", stamp: int | None = None
+    ) -> tuple[bytes, dict[str, str]]:
+        """Body and query of a callback with these fields, or with this text instead of them."""
+        inner = (
+            fields if isinstance(fields, str) else f"<xml>{''.join(_element(k, v) for k, v in fields.items())}</xml>"
+        )
+        sealed = encrypt(self.app_key, inner, receiver or self.corp_id)
         body = (
             f"<xml><ToUserName><![CDATA[{self.corp_id}]]></ToUserName><Encrypt><![CDATA[{sealed}]]></Encrypt>"
             f"<AgentID><![CDATA[{self.agent_id}]]></AgentID></xml>"
         )
-        status, text = await self._call("/wecom/callback", body.encode(), _query(self.app_token, sealed), tries)
+        return body.encode(), _query(self.app_token, sealed, stamp=stamp)
+
+    async def app(self, fields: dict[str, Any], *, tries: int = TRIES) -> int:
+        """An event or message for the application; the status of its last answer."""
+        body, query = self.sealed_app(fields)
+        status, text = await self._call("/wecom/callback", body, query, tries)
         if status == 200 and text not in ("", "success"):
             self.world.complaints.append(f"/wecom/callback answered {text[:80]!r}")
         return status
@@ -74,6 +83,14 @@ class Caller:
         row = json.loads(text)
         assert row["msgsignature"] == sign(self.bot_token, str(row["timestamp"]), row["nonce"], row["encrypt"])
         return status, json.loads(decrypt(self.bot_key, row["encrypt"], ""))
+
+    async def raw(self, path: str, body: bytes, query: dict[str, str], *, method: str = "POST") -> tuple[int, str]:
+        """Whatever somebody sends to the bot's address: (status, text), no second try."""
+        async with (
+            aiohttp.ClientSession() as client,
+            client.request(method, self.base + path, params=query, data=body) as answer,
+        ):
+            return answer.status, await answer.text()
 
     async def _call(self, path: str, body: bytes, query: dict[str, str], tries: int) -> tuple[int, str]:
         status, text = 0, ""
@@ -121,13 +138,13 @@ class Caller:
         else:
             raise Refused(40008, "invalid message type")
 
-    def follow(self, room: str, body: dict[str, Any], answer: dict[str, Any] | None) -> None:
+    def follow(self, room: str, body: dict[str, Any], answer: dict[str, Any] | None) -> Shown | None:
         """Show what the bot answered, and ask on while its stream is open."""
         if answer is None:
-            return
+            return None
         if answer.get("msgtype") != "stream":
             self.world.complaints.append(f"a message was answered with {answer.get('msgtype')}")
-            return
+            return None
         stream = answer["stream"]
         shown = self.world.show(room, Shown(text=text_of(answer, "stream", 20480), stream=stream["id"], live=True))
         shown.live = not stream["finish"]
@@ -135,6 +152,7 @@ class Caller:
             task = asyncio.create_task(self._ask_on(body, shown))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
+        return shown
 
     async def _ask_on(self, body: dict[str, Any], shown: Shown) -> None:
         began = self.world.now()
@@ -147,6 +165,10 @@ class Caller:
                 assert answer["stream"]["id"] == shown.stream
                 shown.text = text_of(answer, "stream", 20480)
                 shown.live = not answer["stream"]["finish"]
+
+
+def _element(name: str, value: object) -> str:
+    return f"<{name}>{value if isinstance(value, int) else f'<![CDATA[{value}]]>'}</{name}>"
 
 
 def _query(token: str, sealed: str, *, stamp: int | None = None) -> dict[str, str]:

@@ -79,7 +79,11 @@ class Rates:
         return True
 
 
+AT_ONCE = 3
+"""Interactions of one user with one robot: a message whose answer has not ended is one."""
 MEMBER = ((30, 60.0), (1000, 3600.0))
+GROUP = ((200, 60.0), (10_000, 86_400.0))
+"""What one member gets from all groups of the application."""
 HOOK = ((20, 60.0),)
 """Webhook robots."""
 NEW_GROUPS = ((1000, 86_400.0),)

@@ -125,12 +125,20 @@ class WeComServer:
             body["quote"] = {"msgtype": "text", "text": {"content": quote}}
         if self.mode == "socket":
             callback = Callback(room=room, user=user, event="", at=self.world.now())
+            await self.world.begin(user, lambda: callback.goes_on(self.world.now()))
+            callback.at = self.world.now()
             await self.robot.push("aibot_msg_callback", body, callback)
             return msgid
         body["response_url"] = self.caller.url(room)
-        _, answer = await self.caller.robot(body)
-        if not any(s.stream == (answer or {}).get("stream", {}).get("id") for s in self.screen(room)):
-            self.caller.follow(room, body, answer)
+        asked = talk = Shown(text="", live=True)
+        await self.world.begin(user, lambda: talk.live)
+        try:
+            _, answer = await self.caller.robot(body)
+        finally:
+            asked.live = False
+        stream = (answer or {}).get("stream", {}).get("id")
+        known = next((shown for shown in self.screen(room) if stream and shown.stream == stream), None)
+        talk = known or self.caller.follow(room, body, answer) or asked
         return msgid
 
     async def presses(self, room: str, user: str, label: str) -> None:

@@ -33,6 +33,12 @@ class Callback:
     updated: bool = False
     acked_at: float | None = None
 
+    def goes_on(self, now: float) -> bool:
+        """Whether the answer has not ended yet."""
+        if now - self.at > STREAM_S:
+            return False
+        return self.acked_at is None or any(shown.live for shown in self.streams.values())
+
 
 @dataclass
 class Upload:

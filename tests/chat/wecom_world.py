@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.chat.wecom_limits import Rates
+from tests.chat.wecom_limits import AT_ONCE, Rates
 
 
 @dataclass
@@ -53,11 +54,22 @@ class World:
     """Rooms in which somebody has talked to the robot: only there it may begin to talk."""
     media: dict[str, tuple[str, bytes, float]] = field(default_factory=dict)
     tasks: set[str] = field(default_factory=set)
+    talks: list[tuple[str, Callable[[], bool]]] = field(default_factory=list)
+    """Who has said something to the robot, and whether its answer still goes on."""
     counter: Any = field(default_factory=lambda: itertools.count(1))
 
     def show(self, room: str, shown: Shown) -> Shown:
         self.rooms.setdefault(room, []).append(shown)
         return shown
+
+    async def begin(self, user: str, goes_on: Callable[[], bool]) -> None:
+        """Somebody says something to the robot: it waits while three of theirs are not answered to the end."""
+        while True:
+            self.talks = [talk for talk in self.talks if talk[1]()]
+            if sum(1 for who, _ in self.talks if who == user) < AT_ONCE:
+                break
+            await asyncio.sleep(0.02)
+        self.talks.append((user, goes_on))
 
     def add_user(self, user: str, **fields: Any) -> None:
         self.users[user] = {"userid": user, "name": user.title(), "department": [2], "status": 1} | fields

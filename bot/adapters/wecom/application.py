@@ -51,6 +51,8 @@ class Application:
         self._cards: OrderedDict[str, Card] = OrderedDict()
         self._told: OrderedDict[str, tuple[str, float]] = OrderedDict()
         """Texts to members, by digest: which message said it, and when."""
+        self._used: OrderedDict[str, None] = OrderedDict()
+        """Codes of presses that changed their card."""
         self._unsure: set[str] = set()
         """Tasks of cards that may have arrived although no answer came."""
 
@@ -82,7 +84,15 @@ class Application:
         await self._file(f"wecom:app/{user}", name, content)
 
     async def show_press(self, heard: Heard) -> None:
-        """Change the card somebody pressed a button of, with the code that came with the press. Raises SendFailed."""
+        """Change the card somebody pressed a button of, with the code that came with the press. Raises SendFailed.
+
+        A press that is delivered again has its code used up.
+        """
+        if heard.response in self._used:
+            return
+        self._used[heard.response] = None
+        while len(self._used) > MOST_CARDS:
+            self._used.popitem(last=False)
         card = self._cards.get(heard.task)
         new = pressed(card, heard.key, heard.user) if card else unknown_card(heard.key, heard.task, heard.user)
         if card:
@@ -180,7 +190,8 @@ class Application:
         return await self._send_member(ident, body)
 
     async def _send_group(self, chat: str, body: Mapping[str, Any]) -> None:
-        self._groups.take(chat, "messages of the application's group")
+        # WeCom counts for each member, and the same people are in many war rooms: all groups share one budget.
+        self._groups.take("", "messages of the application's groups")
         await self._api.call("appchat/send", {"chatid": chat, "safe": 0, **body})
 
     async def _send_member(self, user: str, body: Mapping[str, Any]) -> str:
