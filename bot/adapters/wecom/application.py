@@ -60,7 +60,7 @@ class Application:
         """Say it, or change the card `ref` names while its code is unused. Raises SendFailed."""
         group = room.key.startswith("wecom:chat/")
         # In its own groups the application hears nothing: what is to be typed there goes to the robot.
-        style = Style(lang=room.lang, typed=self._typed if group else None)
+        style = Style(lang=room.lang, typed=self._typed if group else "")
         said = prepare(message, style, cards=not group)
         if ref is None:
             self.again.withdraw(said.room, said.key)
@@ -132,11 +132,7 @@ class Application:
         def file(name: str, content: bytes) -> Step:
             return lambda: self._file(said.room, name, content)
 
-        parts = pieces(said.text, MOST_BYTES)
-        files = list(said.files)
-        if len(parts) > MOST_PARTS:
-            files.insert(0, ("message.md", said.text.encode()))
-            parts = parts[:1]
+        parts, files = said.parts(MOST_BYTES, MOST_PARTS)
         steps = [] if said.whole_card else [text(part) for part in parts]
         if said.card is not None:
             card = said.card

@@ -19,6 +19,7 @@ from bot.domain.text import Lang, legible
 TITLE, DESC, BODY, LABEL = 26, 30, 112, 10
 MOST_BUTTONS = 6
 KEY_BYTES = 1024
+UNTITLED = "✓"
 DONE = "done:"
 """Begins the key of a button that was used: pressing it again does nothing."""
 
@@ -33,11 +34,16 @@ def card_of(message: Message, lang: Lang, *, task_id: str) -> Card | None:
     title, desc, body = _texts(message, lang)
     return {
         "card_type": "button_interaction",
-        "main_title": {"title": short(title, TITLE)} | ({"desc": short(desc, DESC)} if desc else {}),
+        "main_title": {"title": short(title, TITLE) or UNTITLED} | ({"desc": short(desc, DESC)} if desc else {}),
         **({"sub_title_text": _fit(body)} if body else {}),
         "button_list": buttons,
         "task_id": task_id,
     }
+
+
+def on_card(message: Message) -> frozenset[str]:
+    """The commands of the buttons that a card of this message has."""
+    return frozenset(button.command for button in _fitting(message))
 
 
 def complete(message: Message, lang: Lang) -> bool:
@@ -45,7 +51,7 @@ def complete(message: Message, lang: Lang) -> bool:
     title, desc, body = _texts(message, lang)
     plain = all(isinstance(b, Header | Paragraph | Buttons) for b in message.blocks)
     fits = len(title) <= TITLE and len(desc) <= DESC and len(body) <= BODY
-    return plain and fits and not message.mention and len(_commands(message)) <= MOST_BUTTONS
+    return plain and fits and not message.mention and len(_commands(message)) == len(on_card(message))
 
 
 def pressed(card: Mapping[str, Any], key: str, who: str) -> Card:
@@ -70,7 +76,7 @@ def final_card(message: Message, lang: Lang, *, task_id: str) -> Card:
     used = {"text": "✓", "style": 2, "key": DONE}
     return {
         "card_type": "button_interaction",
-        "main_title": {"title": short(title, TITLE) or "✓"} | ({"desc": short(desc, DESC)} if desc else {}),
+        "main_title": {"title": short(title, TITLE) or UNTITLED} | ({"desc": short(desc, DESC)} if desc else {}),
         **({"sub_title_text": _fit(body)} if body else {}),
         "button_list": [used],
         "task_id": task_id,
@@ -80,7 +86,7 @@ def final_card(message: Message, lang: Lang, *, task_id: str) -> Card:
 def unknown_card(key: str, task_id: str, who: str) -> Card:
     """What a card becomes of which we remember nothing."""
     used = {"text": short(f"✓{key.lstrip('/')}", LABEL), "style": 2, "key": key}
-    title = {"title": short(key, TITLE), "desc": short(f"✓ {who}", DESC)}
+    title = {"title": short(key, TITLE) or UNTITLED, "desc": short(f"✓ {who}", DESC)}
     return {"card_type": "button_interaction", "main_title": title, "button_list": [used], "task_id": task_id}
 
 
@@ -113,9 +119,16 @@ def _commands(message: Message) -> Mapping[str, Button]:
     return found
 
 
+def _fitting(message: Message) -> list[Button]:
+    return [b for key, b in _commands(message).items() if 0 < size(key) <= KEY_BYTES][:MOST_BUTTONS]
+
+
 def _buttons(message: Message, lang: Lang) -> list[dict[str, Any]]:
-    fits = [b for key, b in _commands(message).items() if 0 < size(key) <= KEY_BYTES]
     return [
-        {"text": short(b.label.in_(lang), LABEL), "style": 1 if b.primary else 4, "key": b.command}
-        for b in fits[:MOST_BUTTONS]
+        {
+            "text": short(legible(b.label.in_(lang)), LABEL) or short(b.command, LABEL) or "✓",
+            "style": 1 if b.primary else 4,
+            "key": b.command,
+        }
+        for b in _fitting(message)
     ]

@@ -14,7 +14,6 @@ from bot.adapters.wecom.budget import HOOK, Budget
 from bot.adapters.wecom.render import Style
 from bot.adapters.wecom.said import Said, prepare
 from bot.adapters.wecom.steps import Step, Steps
-from bot.adapters.wecom.text import pieces
 from bot.adapters.wecom.trouble import refused
 from bot.domain.errors import SendFailed
 from bot.domain.incident import Room
@@ -65,10 +64,7 @@ class Hooks:
         def file(title: str, content: bytes) -> Step:
             return lambda: self._file(name, key, title, content)
 
-        parts, files = pieces(said.text, MOST_BYTES), list(said.files)
-        if len(parts) > MOST_PARTS:
-            files.insert(0, ("message.md", said.text.encode()))
-            parts = parts[:1]
+        parts, files = said.parts(MOST_BYTES, MOST_PARTS)
         steps = [*(text(p) for p in parts), *(file(*f) for f in files)]
         await self._steps.run(f"{said.room} {said.key} {said.digest}", steps)
         return str(Ref(kind="m", ident="", digest=said.digest, files=said.files_digest))

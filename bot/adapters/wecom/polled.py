@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,7 +23,7 @@ from bot.adapters.wecom.intake import Intake
 from bot.adapters.wecom.reading import Heard
 from bot.adapters.wecom.render import Style
 from bot.adapters.wecom.robot import MOST_BYTES, MOST_CARDS, NOT_TAKEN, WORDS_ONLY
-from bot.adapters.wecom.said import Said, prepare
+from bot.adapters.wecom.said import Content, Said, prepare
 from bot.adapters.wecom.text import cut
 from bot.adapters.wecom.trouble import refused
 from bot.domain.errors import SendFailed, StoreUnavailable
@@ -102,7 +102,7 @@ class PolledRobot:
     async def put(self, message: Message, room: Room, ref: str | None) -> str:
         """Show it. Raises SendFailed."""
         typed = self._typed if room.key.startswith("wecom:bot/") else ""
-        said = prepare(message, Style(lang=room.lang, typed=typed, fences=True), cards=True)
+        said = prepare(message, Style(lang=room.lang, typed=typed, fences=True), cards=True, beside=False)
         place = self._places.setdefault(room.key, _Place())
         known = Ref.read(ref) if ref else None
         stream = self._stream_for(message, known, place)
@@ -168,13 +168,14 @@ class PolledRobot:
 
     def _section(self, answer: Answer, said: Said) -> None:
         talk = self._talks.setdefault(answer.stream_id, _Talk())
-        new = said.key not in talk.sections
+        old = talk.sections.get(said.key)
         talk.sections[said.key] = said
         talk.changed = self._now()
-        if new or not said.moving:
+        if old is None or not said.moving:
             answer.key = said.key
-        if said.files and new:
-            self._beside(self._files(answer, said))
+        _, files = said.parts(MOST_BYTES, 1)
+        if files and (old is None or files != old.parts(MOST_BYTES, 1)[1]):
+            self._beside(self._files(answer, said, files))
 
     def _state(self, answer: Answer) -> Mapping[str, Any]:
         """The stream as it is now. What is over is closed by saying so."""
@@ -189,7 +190,7 @@ class PolledRobot:
             answer.closed = True
             self._beside(self._cards_of(talk))
         text = answer.text or "\n\n".join(said.text for said in talk.sections.values())
-        return _stream(answer, cut(text or (DONE if finish else RECEIVED), MOST_BYTES), finish=finish)
+        return _stream(answer, cut(text.strip() or (DONE if finish else RECEIVED), MOST_BYTES), finish=finish)
 
     def _said_at_once(self, answer: Answer, text: Text) -> Mapping[str, Any]:
         answer.text, answer.closed = text.in_(self._lang), True
@@ -232,13 +233,16 @@ class PolledRobot:
     async def _post(self, said: Said) -> str:
         """By an address that is left, or with the next message from the room."""
         place = self._places.setdefault(said.room, _Place())
+        ref = str(Ref(kind="m", ident="", digest=said.digest, files=said.files_digest))
+        if not said.text.strip():
+            return ref
         body = {"msgtype": "markdown", "markdown": {"content": cut(said.text, MOST_BYTES)}}
         if not await self._by_url(place, body):
             log.warning("%s waits for the next message from %s: callback mode has no other way", said.key, said.room)
             place.waiting[said.key] = said
             while len(place.waiting) > MOST_WAITING:
                 place.waiting.popitem(last=False)
-        return str(Ref(kind="m", ident="", digest=said.digest, files=said.files_digest))
+        return ref
 
     async def _by_url(self, place: _Place, body: Mapping[str, Any]) -> bool:
         """Send through an address that may still be used; False when there is none."""
@@ -269,11 +273,11 @@ class PolledRobot:
             while len(self._cards) > MOST_CARDS:
                 self._cards.popitem(last=False)
 
-    async def _files(self, answer: Answer, said: Said) -> None:
+    async def _files(self, answer: Answer, said: Said, files: Sequence[Content]) -> None:
         who = answer.heard.user
         note = NO_FILE.in_(self._lang)
         if self._give_file is not None:
-            for name, content in said.files:
+            for name, content in files:
                 await self._give_file(who, name, content)
             note = FILE_SENT.in_(self._lang).format(who=who)
         more = Said(key=f"{said.key} files", room=said.room, text=note, digest="", moving=False)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from bot.adapters.wecom.matrix import matrix_lines
-from bot.adapters.wecom.text import harmless, mention
+from bot.adapters.wecom.text import FENCE, harmless, mention
 from bot.app.plain import COLON, TONES
 from bot.domain.message import (
     Block,
@@ -35,11 +35,12 @@ class Style:
     """How a kind of room wants its text.
 
     `typed` is what stands before a command people type instead of pressing a button ("@Warroom "); None leaves
-    buttons out. `fences`: code may stand in a code block.
+    buttons out, and so are those whose commands are `carded`. `fences`: code may stand in a code block.
     """
 
     lang: Lang
     typed: str | None = None
+    carded: frozenset[str] = frozenset()
     fences: bool = False
 
 
@@ -76,7 +77,8 @@ def _lines(block: Block, style: Style) -> Iterator[str]:
         case Table():
             yield from _table(block, lang)
         case Buttons(buttons=buttons) if style.typed is not None:
-            yield from (f"{_one(b.label, lang)}{COLON.in_(lang)}{_command(style.typed + b.command)}" for b in buttons)
+            left = [b for b in buttons if b.command not in style.carded]
+            yield from (f"{_one(b.label, lang)}{COLON.in_(lang)}{_command(style.typed + b.command)}" for b in left)
         case File(name=name, title=title):
             yield f"📎 {_one(title, lang)} ({harmless(name)})"
         case Code(text=text):
@@ -113,6 +115,6 @@ def _command(line: str) -> str:
 def _code(text: str, style: Style) -> Iterator[str]:
     lines: Sequence[str] = harmless(text).splitlines()
     if style.fences:
-        yield from ("```", *lines, "```")
+        yield from (FENCE, *lines, FENCE)
     else:
         yield from (f"> {line}" for line in lines)

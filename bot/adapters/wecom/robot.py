@@ -17,9 +17,8 @@ from bot.adapters.wecom.intake import Intake
 from bot.adapters.wecom.link import Frame, Link
 from bot.adapters.wecom.reading import Heard, Unreadable, robot_message
 from bot.adapters.wecom.render import Style
-from bot.adapters.wecom.said import Said, prepare
+from bot.adapters.wecom.said import Content, Said, prepare
 from bot.adapters.wecom.steps import Step, Steps
-from bot.adapters.wecom.text import cut, pieces
 from bot.adapters.wecom.trouble import Refused
 from bot.adapters.wecom.upload import upload
 from bot.domain.errors import SendFailed, StoreUnavailable
@@ -33,6 +32,7 @@ log = logging.getLogger("warroom.wecom")
 MOST_BYTES = 20_000
 """A stream or markdown of the robot may have 20,480."""
 MOST_PARTS = 4
+"""A longer text goes as a file after its first part."""
 EDIT_S = 2.0
 """Between two edits of a stream: a conversation takes 30 messages a minute, and edits count."""
 SPARE = 12
@@ -78,7 +78,8 @@ class Robot:
 
     async def put(self, message: Message, room: Room, ref: str | None) -> str:
         """Say it, or change what `ref` names where that still can be changed. Raises SendFailed."""
-        said = prepare(message, self._style(room.lang), cards=True)
+        typed = f"@{self._bot.name} " if self._bot.name and room.key.startswith("wecom:bot/") else ""
+        said = prepare(message, Style(lang=room.lang, typed=typed, fences=True), cards=True)
         known = Ref.read(ref) if ref else None
         answer = self._answer(message, room, known)
         if answer is not None:
@@ -92,9 +93,6 @@ class Robot:
             return str(known)
         return await self._again.tell(said, self._post) or str(_later(known, said))
 
-    def _style(self, lang: Lang) -> Style:
-        return Style(lang=lang, fences=True)
-
     def _answer(self, message: Message, room: Room, known: Ref | None) -> Answer | None:
         if known is not None:
             answer = self._answers.stream(known.ident) if known.kind == "s" else None
@@ -105,15 +103,15 @@ class Robot:
 
     async def _stream(self, answer: Answer, said: Said) -> str:
         """Show it in the answer's stream; the last state of it ends the stream and brings card and files."""
-        parts = _parts(said.text)
-        answer.text = parts[0]
+        parts, files = said.parts(MOST_BYTES, MOST_PARTS)
+        answer.text = parts[0] if parts else DONE
         ref = str(Ref(kind="s", ident=answer.stream_id, digest=said.digest, files=said.files_digest))
         if said.moving:
             if self._may_edit(answer):
                 await self._try(self._push(answer))
             return ref
         steps: list[Step] = [lambda: self._push(answer, finish=True)]
-        steps += self._rest(said, parts[1:])
+        steps += self._rest(said, parts[1:], files)
         try:
             await self._steps.run(f"{said.room} {said.key} {said.digest}", steps)
         except Refused as exc:
@@ -139,11 +137,12 @@ class Robot:
 
     async def _post(self, said: Said) -> str:
         """Say it as new messages."""
-        parts = [] if said.whole_card else _parts(said.text)
-        await self._steps.run(f"{said.room} {said.key} {said.digest}", self._rest(said, parts))
+        parts, files = said.parts(MOST_BYTES, MOST_PARTS)
+        parts = [] if said.whole_card else parts
+        await self._steps.run(f"{said.room} {said.key} {said.digest}", self._rest(said, parts, files))
         return str(Ref(kind="m", ident="", digest=said.digest, files=said.files_digest))
 
-    def _rest(self, said: Said, parts: Sequence[str]) -> list[Step]:
+    def _rest(self, said: Said, parts: Sequence[str], files: Sequence[Content]) -> list[Step]:
         def text(part: str) -> Step:
             return lambda: self._send(said.room, {"msgtype": "markdown", "markdown": {"content": part}})
 
@@ -154,7 +153,7 @@ class Robot:
         if said.card is not None:
             card = said.card
             steps.append(lambda: self._card(said.room, card))
-        return steps + [file(*f) for f in said.files]
+        return steps + [file(*f) for f in files]
 
     async def _send(self, room: str, body: Mapping[str, Any]) -> str:
         self._budget.take(room, "the robot's messages to one conversation")
@@ -264,14 +263,6 @@ class Robot:
             await self._push(answer, finish=True)
         elif answer.key and answer.text != answer.shown and self._may_edit(answer):
             await self._push(answer)
-
-
-def _parts(text: str) -> Sequence[str]:
-    """What one message of the robot takes, and a few more; what is longer still is cut."""
-    found = pieces(text, MOST_BYTES)
-    if len(found) <= MOST_PARTS:
-        return found
-    return [*found[: MOST_PARTS - 1], cut("\n".join(found[MOST_PARTS - 1 :]), MOST_BYTES)]
 
 
 def _later(known: Ref, said: Said) -> Ref:
