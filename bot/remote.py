@@ -231,11 +231,19 @@ def incidents(*, server: str, as_json: bool) -> int:
     return DONE
 
 
-def timeline(incident: str, *, server: str, as_json: bool) -> int:
-    """`warroom timeline INCIDENT`."""
-    rows = Remote(server).get(f"/api/v1/incidents/{incident}/timeline")
-    _table(rows, ("at", "kind", "actor", "text"), as_json=as_json)
+def timeline(incident: str, words: Sequence[str], asked: dict[str, Any], *, server: str, as_json: bool) -> int:
+    """`warroom timeline INCIDENT`: what fits, with what should stand there where it was corrected."""
+    path = f"/api/v1/incidents/{quote(incident, safe='')}/timeline"
+    rows = Remote(server).get(path, q=" ".join(words), **asked)
+    if not as_json:
+        rows = [{**row, "#": row["seq"], "text": _mended(row)} for row in rows]
+    _table(rows, ("#", "at", "kind", "actor", "text"), as_json=as_json)
     return DONE
+
+
+def _mended(row: dict[str, Any]) -> str:
+    by = row.get("corrected")
+    return f"{by['text']} (corrected by #{by['seq']}; it said: {row['text']})" if by else str(row["text"])
 
 
 def verify(incident: str, *, printed: Sequence[str], server: str, as_json: bool) -> int:

@@ -61,6 +61,25 @@ def test_commands_print_what_the_bot_says(bot: Serving) -> None:
     assert "declared INC-1" in bot.run("timeline", "INC-1").stdout
 
 
+def test_a_timeline_is_searched_and_its_record_written_line_by_line(bot: Serving) -> None:
+    bot.run("command", "/incident declare the lift is stuck sev4", "--room", "console:lift")
+    (name,) = [row["id"] for row in bot.json("incidents") if row["title"] == "the lift is stuck"]
+    for n in range(3):
+        bot.run("command", f"/note floor {n}", "--room", "console:lift", "--as", f"p{n}")
+    assert [e["text"] for e in bot.json("timeline", name, "floor", "--kind", "note")] == [
+        "floor 0",
+        "floor 1",
+        "floor 2",
+    ]
+    assert [e["text"] for e in bot.json("timeline", name, "--kind", "note", "--by", "p1")] == ["floor 1"]
+    (last,) = bot.json("timeline", name, "--kind", "note", "--limit", "1")
+    bot.run("command", f"/note correct #{last['seq']} floor 12", "--room", "console:lift")
+    assert "floor 12 (corrected by #" in bot.run("timeline", name, "--kind", "note").stdout
+    lines = bot.run("export", name, "--format", "jsonl").stdout.splitlines()
+    assert json.loads(lines[0])["entries"] == len(lines) - 1
+    assert "floor 2" in [json.loads(line).get("en") for line in lines]
+
+
 def test_export_writes_the_postmortem_into_a_file_or_on_stdout(bot: Serving) -> None:
     bot.run("command", "/incident declare the disk is full sev4", "--room", "console:export")
     (name,) = [row["id"] for row in bot.json("incidents") if row["title"] == "the disk is full"]
@@ -105,6 +124,7 @@ def test_verify_says_whether_the_record_is_as_it_was_written(bot: Serving) -> No
         (("diag", "sms", "region=mars"), 1, "there are: lab"),
         (("diag", "./nowhere.yaml"), 2, "nowhere.yaml"),
         (("timeline", "INC-99"), 1, "no incident INC-99"),
+        (("timeline", "INC-1", "--kind", "nots"), 1, 'did you mean "note"'),
         (("command", "/frobnicate"), 1, ""),
         (("frobnicate",), 2, "invalid choice"),
         (("diag",), 2, "PLAYBOOK"),

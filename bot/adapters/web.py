@@ -28,6 +28,7 @@ from bot.diagnosis.adhoc import Adhoc
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import Entry, Incident, StatusUpdate, VendorCase
 from bot.domain.page import DIGIT_ACK, Callback, CallStatus
+from bot.domain.record import Correction
 from bot.domain.text import Lang, lang_of
 from bot.domain.webhooks import BadSignature
 
@@ -84,6 +85,19 @@ class CommandRequest(BaseModel):
     user: str = Field(default="api", max_length=80)
     room: str = Field(default=MAIN_ROOM, max_length=200)
     lang: str = ""
+
+
+class Look(BaseModel):
+    """What is wanted of a timeline."""
+
+    kind: str = Field(default="", max_length=300, description='kinds of entries: "note,verdict"')
+    by: str = Field(default="", max_length=80, description="whose")
+    since: str = Field(default="", max_length=40, description='"23:40" (the last there was), "30m", "01-15 23:40", ISO')
+    until: str = Field(default="", max_length=40)
+    q: str = Field(default="", max_length=300, description="words that must all stand in it")
+    before: str = Field(default="", max_length=20, description="those right before the entry of this number")
+    after: str = Field(default="", max_length=20)
+    limit: int = Field(default=100_000, ge=1, le=100_000)
 
 
 class InvitationRequest(BaseModel):
@@ -276,13 +290,21 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         return [_incident(i) for i in await service.incidents()]
 
     @app.get("/api/v1/incidents/{incident}/timeline", dependencies=guarded)
-    async def timeline(incident: str) -> list[dict[str, Any]]:
-        """What happened, in order."""
+    async def timeline(incident: str, asked: Annotated[Look, Query()], response: Response) -> list[dict[str, Any]]:
+        """What happened, in order: all of it, or the last `limit` that fit, or those right before or after a number.
+
+        Headers: `X-Total-Count` how many fit, `X-Earlier` and `X-Later` how many lie before and after these. An entry
+        that a later one corrects has it under "corrected".
+        """
         found = await service.incident(incident)
         if found is None:
             raise HTTPException(404, f"no incident {incident}")
-        entries = await service.timeline(room=None, incident=found.id)
-        return [_entry(e, service.lang) for e in entries]
+        options = asked.model_dump(exclude={"q", "limit"})
+        answer = await service.timeline(incident=found, options=options, words=asked.q.split(), limit=asked.limit)
+        page = answer.page
+        for name, count in (("X-Total-Count", page.total), ("X-Earlier", page.earlier), ("X-Later", page.later)):
+            response.headers[name] = str(count)
+        return [_entry(e, answer.corrections.get(e.seq), service.lang) for e in page.entries]
 
 
 def _exports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
@@ -296,7 +318,7 @@ def _exports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
 
     @app.get("/api/v1/incidents/{incident}/export", dependencies=guarded)
     async def export(incident: str, form: Annotated[str, Query(alias="format")] = "md", lang: str = "") -> Response:
-        """The postmortem as a file: format md, html, pdf or json, lang zh or en."""
+        """The postmortem as a file: format md, html, pdf or json, lang zh or en; jsonl is the record itself."""
         file = await service.export(incident, form=form.lower(), lang=lang_of(lang) if lang else None)
         if file is None:
             raise HTTPException(404, f"no incident {incident}")
@@ -444,15 +466,18 @@ def _case(case: VendorCase) -> dict[str, Any]:
     }
 
 
-def _entry(entry: Entry, lang: Lang) -> dict[str, Any]:
+def _entry(entry: Entry, corrected: Correction | None, lang: Lang) -> dict[str, Any]:
     return {
         "seq": entry.seq,
         "at": entry.at.isoformat(),
+        "recorded_at": entry.recorded_at.isoformat() if entry.recorded_at else None,
         "kind": entry.kind.value,
         "actor": entry.actor,
         "zh": entry.zh,
         "en": entry.en,
         "text": entry.zh if lang == "zh" else entry.en,
         "run": entry.run,
+        "hash": entry.hash,
+        "corrected": {"seq": corrected.seq, "by": corrected.by, "text": corrected.text} if corrected else None,
         "data": json.loads(json.dumps(dict(entry.data), default=str)),
     }

@@ -56,11 +56,20 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
     ),
     ("/vendor tencent ticket T-123", Text("记工单号；replied 内容 记回复", "keep the ticket; replied TEXT the answer")),
     ("/note 23:40 TEXT", Text("记一条到时间线（可写当时的时间）", "put a line on the timeline, at its true time")),
+    (
+        "/note correct #17 TEXT",
+        Text("更正 17 号记录（原文保留）", "mend entry 17; what it said is kept"),
+    ),
     ("/timeline", Text("发生过什么", "what happened")),
+    (
+        "/timeline COS kind=note by=lin since=23:40",
+        Text("按文字、类型、人、时间查找（until=、before=#17）", "by words, kind, person, time (until=, before=#17)"),
+    ),
     (
         "/postmortem html",
         Text(
-            "复盘文件（md、html、pdf、json；可写 zh、en）", "the postmortem as a file (md, html, pdf, json; zh or en)"
+            "复盘文件（md、html、pdf、json；可写 zh、en；jsonl 是全部记录）",
+            "the postmortem as a file (md, html, pdf, json; zh or en); jsonl is the record",
         ),
     ),
     ("/agents", Text("有哪些观测点", "who is looking, from where")),

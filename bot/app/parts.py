@@ -211,9 +211,9 @@ class Call:
         at: datetime | None = None,
         incident: str | None = None,
         **data: Any,
-    ) -> None:
+    ) -> Entry:
         """Write one line on the timeline, by the person who typed the command; of the room's incident unless named."""
-        await record(
+        return await record(
             tx,
             kind,
             text,
@@ -237,8 +237,8 @@ async def record(
     incident: str | None = None,
     run: str | None = None,
     data: Mapping[str, Any] | None = None,
-) -> None:
-    """Write one line on the timeline."""
+) -> Entry:
+    """Write one line on the timeline; returns it as it was recorded."""
     entry = Entry(
         kind=kind,
         at=at,
@@ -250,7 +250,7 @@ async def record(
         en=text.en,
         data=data or {},
     )
-    await tx.timeline.append(entry)
+    return await tx.timeline.append(entry)
 
 
 _said: ContextVar[list[str] | None] = ContextVar("said", default=None)

@@ -19,6 +19,7 @@ from bot.domain.message import Message
 from bot.domain.page import Callback, CallLimit, CallMade, CallStatus, Page, Person
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
+from bot.domain.record import Excerpt, Filter
 from bot.domain.schedule import Override
 from bot.wire.frames import Hello
 
@@ -283,6 +284,27 @@ class Timeline(Protocol):
         self, *, incident: str | None = None, room: str | None = None, after: int = 0, limit: int = 500
     ) -> Sequence[Entry]:
         """Entries of an incident (its runs' earlier entries included) or of a room, by `at`, then `seq`."""
+        ...
+
+    async def get(self, seq: int, *, incident: str | None = None, room: str | None = None) -> Entry | None:
+        """The entry of this number, if it is one of the incident's or the room's."""
+        ...
+
+    async def page(
+        self,
+        wanted: Filter,
+        *,
+        incident: str | None = None,
+        room: str | None = None,
+        before: Entry | None = None,
+        after: Entry | None = None,
+        limit: int = 40,
+    ) -> Excerpt:
+        """Those that fit: the last ones, or the ones right before or right after an entry."""
+        ...
+
+    async def lines(self, incident: str) -> Sequence[str]:
+        """Every entry of an incident with its place in the chain, one JSON document each, by `at`, then `seq`."""
         ...
 
 

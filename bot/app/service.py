@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bot.app import probe, probe_interrupted, related
+from bot.app import probe, probe_interrupted, related, timeline
 from bot.app.admit import Gate
 from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
@@ -20,11 +20,12 @@ from bot.app.plain import plain
 from bot.app.ports import Tx
 from bot.app.postmortem.command import export
 from bot.app.rota import document
+from bot.app.timeline import Answer
 from bot.app.watch import resume
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.command import Command
 from bot.domain.errors import PlaybookError, UserError
-from bot.domain.incident import Entry, EntryKind, Incident, Room, Run
+from bot.domain.incident import EntryKind, Incident, Room, Run
 from bot.domain.message import File, Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
@@ -87,10 +88,19 @@ class Service:
             raise UserError("bad_message_id", Text("消息编号无效", "the message id is not valid"))
         await handle(self._parts, text, user=user, room=room, message_id=message_id, echo=True)
 
-    async def timeline(self, *, room: str | None, incident: str | None) -> Sequence[Entry]:
-        """Entries of a room or an incident, in order."""
+    async def timeline(
+        self,
+        *,
+        room: str | None = None,
+        incident: Incident | None = None,
+        options: Mapping[str, str] | None = None,
+        words: Sequence[str] = (),
+        limit: int = timeline.MOST_SHOWN,
+    ) -> Answer:
+        """A page of the timeline of an incident or a room, as `/timeline` reads options and words. Raises UserError."""
+        asked = timeline.Asked(incident=incident, room=room, options=options or {}, words=words)
         async with self._parts.store.begin() as tx:
-            return await tx.timeline.read(room=room, incident=incident, limit=100_000)
+            return await timeline.look(self._parts, tx, asked, now=self._parts.clock.now(), limit=limit)
 
     async def incidents(self) -> Sequence[Incident]:
         """Newest first."""

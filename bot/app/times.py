@@ -20,6 +20,8 @@ _WEEK = "一二三四五六日"
 YEARS = range(2000, 2100)
 Day = TypeVar("Day", date, datetime)
 _NOW = ("now", "现在")
+_YESTERDAY = ("yesterday", "昨天")
+_DAY = re.compile(r"\d{1,2}-\d{1,2}")
 _SHIFTED = {"today": 0, "今天": 0, "tomorrow": 1, "明天": 1, "后天": 2}
 
 
@@ -45,6 +47,24 @@ def read_moment(text: str, *, now: datetime, zone: ZoneInfo, after: datetime | N
     first = after.astimezone(zone).date()
     candidates = (_on(first + timedelta(days=n), hour, minute, zone) for n in range(3))
     return next(at for at in candidates if at > after)
+
+
+def read_past(text: str, *, now: datetime, zone: ZoneInfo) -> datetime:
+    """A moment (UTC) that lies before `now`: "23:40" the last one there was, "30m" so long ago, "01-15 23:40".
+
+    Also ISO 8601 with its offset. Raises UserError.
+    """
+    word = text.strip().replace("T", " ") if _iso(text) is None else text
+    if _LENGTH.fullmatch(word.lower()):
+        return now - read_length(word)
+    if _CLOCK.fullmatch(word):
+        return read_moment(word, now=now, zone=zone, after=now - timedelta(days=1))
+    day, _, clock = word.rpartition(" ")
+    if day.lower() in _YESTERDAY:
+        return read_moment(f"today {clock}", now=now - timedelta(days=1), zone=zone)
+    found = read_moment(word, now=now, zone=zone)
+    # A date without a year is read as the next one there will be.
+    return found.replace(year=found.year - 1) if found > now + timedelta(days=1) and _DAY.fullmatch(day) else found
 
 
 def read_length(text: str) -> timedelta:

@@ -25,12 +25,15 @@ token: WARROOM_API_TOKEN
 exit status of --verify: 0 the record is as it was written, 1 it was changed
 examples:
   warroom timeline INC-42
+  warroom timeline INC-42 COS --kind note,verdict --since 23:40
+  warroom timeline INC-42 --by lin --limit 20
   warroom timeline INC-42 --verify
 """
 
 EXPORT_EPILOG = """\
 token: WARROOM_API_TOKEN
 pdf needs a Chromium on the bot's machine; html prints from any browser. json has both languages.
+jsonl is the record itself: its heads, then one JSON document for each entry, with its hash.
 examples:
   warroom export INC-42 --format md -o INC-42.md
   warroom export INC-42 --format html --lang en -o INC-42.html
@@ -139,10 +142,21 @@ def timeline(commands: Commands) -> None:
         as_json = args.format == "json"
         if args.verify or args.head:
             return remote.verify(args.incident, printed=args.head, server=args.server, as_json=as_json)
-        return remote.timeline(args.incident, server=args.server, as_json=as_json)
+        names = ("kind", "by", "since", "until", "before", "after", "limit")
+        asked = {name: value for name in names if (value := getattr(args, name)) is not None}
+        return remote.timeline(args.incident, args.words, asked, server=args.server, as_json=as_json)
 
     parser = add(commands, "timeline", "What happened in an incident, in order.", run, TIMELINE_EPILOG)
     parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="what must stand in an entry, in either language")
+    parser.set_defaults(tail="words")
+    parser.add_argument("--kind", metavar="KIND,...", help="note, verdict, command, call, ack, vendor, change, ...")
+    parser.add_argument("--by", metavar="PERSON", help="whose entries")
+    parser.add_argument("--since", metavar="TIME", help="23:40 (the last there was), 30m, '01-15 23:40', ISO 8601")
+    parser.add_argument("--until", metavar="TIME", help="up to this moment")
+    parser.add_argument("--limit", type=int, metavar="N", help="the last N that fit (default: all)")
+    parser.add_argument("--before", metavar="#N", help="those right before entry N")
+    parser.add_argument("--after", metavar="#N", help="those right after entry N")
     parser.add_argument("--verify", action="store_true", help="whether an entry was edited, removed or cut off")
     parser.add_argument("--head", action="append", default=[], metavar="HASH", help="verify: a head an export printed")
     add_format(parser)
@@ -159,7 +173,7 @@ def export(commands: Commands) -> None:
 
     parser = add(commands, "export", "The postmortem of an incident as a file.", run, EXPORT_EPILOG)
     parser.add_argument("incident", metavar="INCIDENT", help="such as INC-42")
-    parser.add_argument("--format", choices=("md", "html", "pdf", "json"), default="md", help="default md")
+    parser.add_argument("--format", choices=("md", "html", "pdf", "json", "jsonl"), default="md", help="default md")
     parser.add_argument("--lang", choices=("zh", "en"), default="", help="default: the bot's language")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="where to write it (default: stdout)")
     add_server(parser)

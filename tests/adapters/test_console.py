@@ -111,6 +111,29 @@ async def test_a_login_leads_to_our_own_pages_only(where: str) -> None:
         assert answer.headers["location"] == "/"
 
 
+async def test_a_timeline_is_searched_and_a_long_one_is_turned_page_by_page() -> None:
+    night = Night()
+    night.timeline_ += [replace(night.timeline_[7], seq=n, zh=f"备注 {n}") for n in range(1, 301)]
+    async with signed_in(night) as (client, _):
+        found = (await client.get("/incidents/INC-42")).text
+        assert found.count('class="entry"') == 200
+        assert re.search(r'href="/incidents/INC-42\?before=101" rel="prev">更早', found)
+        assert "110–309 条，共 309" in found
+        found = (await client.get("/timeline", params={"room": ROOM, "q": "备注 17", "kind": "note"})).text
+        assert found.count('class="entry"') == 13
+        assert f'<input type="hidden" name="room" value="{ROOM}">' in found
+        assert '<option value="note" selected>' in found
+        assert "kind=note" in re.search('data-live="([^"]*timeline[^"]*)"', found)[1]  # type: ignore[index]
+        found = (await client.get("/timeline", params={"room": ROOM, "kind": "nots"})).text
+        assert 'role="alert">没有找到类型' in found
+        night.timeline_ = [replace(night.timeline_[7], seq=1, zh="<b>旧</b>")]
+        data = {"corrects": 1, "says": "<b>新</b>"}
+        night.timeline_ += [replace(night.timeline_[0], seq=2, kind=EntryKind.CORRECTION, data=data)]
+        found = (await client.get("/incidents/INC-42")).text
+        assert "&lt;b&gt;新&lt;/b&gt; <small" in found
+        assert "<s>&lt;b&gt;旧&lt;/b&gt;</s>" in found
+
+
 async def test_guessing_the_token_is_stopped_even_for_the_right_guess() -> None:
     async with served() as console, httpx.AsyncClient(base_url=console.url, trust_env=False) as client:
         origin = {"Origin": console.url}

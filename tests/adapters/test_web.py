@@ -223,12 +223,36 @@ async def test_the_api_description_names_every_call_and_its_lock(up: Up) -> None
         "/api/v1/agents/invitations",
         "/api/v1/incidents",
         "/api/v1/incidents/{incident}/timeline",
+        "/api/v1/incidents/{incident}/verify",
+        "/api/v1/incidents/{incident}/export",
         "/api/v1/oncall",
     }
     for calls in described["paths"].values():
         for call in calls.values():
             assert call["security"]
             assert call["description"]
+
+
+async def test_a_timeline_is_read_in_part_by_the_same_words_as_in_chat(up: Up) -> None:
+    await up.types("/incident declare SMS is down sev4")
+    for n in range(5):
+        await up.types(f"/note n{n}")
+    path = "/api/v1/incidents/INC-1/timeline"
+    answer = await up.client.get(path, params={"kind": "note", "limit": 2})
+    assert [row["en"] for row in answer.json()] == ["n3", "n4"]
+    counted = [answer.headers[name] for name in ("x-total-count", "x-earlier", "x-later")]
+    assert counted == ["5", "3", "0"]
+    first = answer.json()[0]["seq"]
+    before = (await up.client.get(path, params={"kind": "note", "limit": 2, "before": f"#{first}"})).json()
+    assert [row["en"] for row in before] == ["n1", "n2"]
+    await up.types(f"/note correct #{first} three")
+    (row,) = (await up.client.get(path, params={"q": "n3", "kind": "note"})).json()
+    assert (row["text"], row["corrected"]["text"], row["corrected"]["by"]) == ("n3", "three", "lin")
+    refused = await up.client.get(path, params={"kind": "nots"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (404, "unknown_kind")
+    assert (await up.client.get(path, params={"limit": 0})).status_code == 422
+    lines = (await up.client.get("/api/v1/incidents/INC-1/export", params={"format": "jsonl"})).text.splitlines()
+    assert json.loads(lines[0])["entries"] == len(lines) - 1 == len((await up.client.get(path)).json())
 
 
 async def test_with_the_database_away_the_api_says_so_and_is_back_with_it(tmp_path: Path) -> None:

@@ -197,7 +197,7 @@ async def _a_whole_night(night: Night) -> None:
 @pytest.mark.parametrize(
     ("typed", "code", "says"),
     [
-        ("/postmortem docx", "unknown_format", "md, html, pdf, json, zh, en"),
+        ("/postmortem docx", "unknown_format", "md, html, pdf, json, jsonl, zh, en"),
         ("/postmortem INC-9", "unknown_incident", "INC-9"),
         ("/postmortem", "no_incident", "/incident declare"),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -22,6 +22,8 @@ from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes
 from bot.adapters.console.sessions import Sessions
 from bot.adapters.console.web import Look
+from bot.app.record_filter import read_filter
+from bot.app.timeline import Answer
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import Entry, EntryKind, Incident, IncidentState, Room
 from bot.domain.message import (
@@ -40,10 +42,12 @@ from bot.domain.message import (
     Table,
 )
 from bot.domain.probe import Agent
+from bot.domain.record import Excerpt, corrections
 from bot.domain.text import Lang, Text, same
 
 ONSET = datetime(2026, 1, 15, 15, 0, tzinfo=UTC)
 ROOM = "console:sms-night"
+ZONE = ZoneInfo("Asia/Shanghai")
 QUIET_ROOM = "console:quiet"
 TOKEN = "a token of the tests"
 
@@ -318,8 +322,27 @@ class Night:
         if answer:
             await self.post(answer)
 
-    async def timeline(self, *, room: str | None, incident: str | None) -> Sequence[Entry]:
-        return [e for e in self.timeline_ if (room and e.room == room) or (incident and e.incident == incident)]
+    async def timeline(
+        self,
+        *,
+        room: str | None = None,
+        incident: Incident | None = None,
+        options: Mapping[str, str] | None = None,
+        words: Sequence[str] = (),
+        limit: int = 200,
+    ) -> Answer:
+        wanted = read_filter(
+            {k: v for k, v in (options or {}).items() if k not in ("before", "after")}, words, now=ONSET, zone=ZONE
+        )
+        fits = [
+            e
+            for e in self.timeline_
+            if ((room and e.room == room) or (incident and e.incident == incident.id))
+            and (not wanted.kinds or e.kind in wanted.kinds)
+            and all(word in e.zh for word in wanted.words)
+        ]
+        page = Excerpt(entries=fits[-limit:], earlier=max(0, len(fits) - limit))
+        return Answer(wanted=wanted, page=page, corrections=corrections(fits))
 
     async def incidents(self) -> Sequence[Incident]:
         return self.incidents_

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
-from bot.domain.incident import Entry, Incident, Room
+from bot.app.timeline import Answer
+from bot.domain.incident import Incident, Room
 from bot.domain.message import Message
 from bot.domain.probe import Agent
 from bot.domain.text import Lang
@@ -31,8 +32,16 @@ class ConsoleBackend(Protocol):
         """
         ...
 
-    async def timeline(self, *, room: str | None, incident: str | None) -> Sequence[Entry]:
-        """Entries of a room or of an incident, in order."""
+    async def timeline(
+        self,
+        *,
+        room: str | None = None,
+        incident: Incident | None = None,
+        options: Mapping[str, str] | None = None,
+        words: Sequence[str] = (),
+        limit: int = 200,
+    ) -> Answer:
+        """A page of the timeline of a room or an incident, as `/timeline` reads options and words. Raises UserError."""
         ...
 
     async def incidents(self) -> Sequence[Incident]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from typing import Any
@@ -17,6 +17,7 @@ from markupsafe import Markup, escape
 from bot.adapters.console.words import COMMANDS, KINDS, WORDS
 from bot.domain.incident import Entry
 from bot.domain.message import Buttons, CellState, File, Header, Matrix, MatrixCell, Message, Share
+from bot.domain.record import Correction
 from bot.domain.text import Lang, Text, percent, same
 
 SYMBOLS: dict[CellState, str] = {
@@ -56,6 +57,8 @@ class EntryView:
     since: str
     day: str
     """The date, where it differs from the line before."""
+    by: Correction | None = None
+    """What it should have said."""
 
 
 class Renderer:
@@ -109,7 +112,9 @@ class Renderer:
         """A moment as people read it."""
         return at.astimezone(self.zone).strftime(form)
 
-    def entries(self, entries: Sequence[Entry], *, start: datetime | None = None) -> list[EntryView]:
+    def entries(
+        self, entries: Sequence[Entry], corrections: Mapping[int, Correction], *, start: datetime | None = None
+    ) -> list[EntryView]:
         """The timeline's lines; `start` is the moment others are counted from, the first entry's by default."""
         views: list[EntryView] = []
         day = ""
@@ -123,6 +128,7 @@ class Renderer:
                     iso=entry.at.isoformat(),
                     since=_since((entry.at - start).total_seconds()),
                     day="" if today == day else today,
+                    by=corrections.get(entry.seq) if entry.seq else None,
                 )
             )
             day = today

@@ -6,7 +6,9 @@ import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -17,13 +19,17 @@ from bot.adapters.console.guard import problem
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer, script_words
 from bot.adapters.console.sessions import COOKIE, Sessions
+from bot.adapters.console.timeline import FILTERS, TimelineView
 from bot.adapters.console.words import WORDS
 from bot.domain.command import MAX_LENGTH
+from bot.domain.errors import UserError
 from bot.domain.incident import Incident, Room
 from bot.domain.text import LANGS, Lang, Text, lang_of
 
 LANG_COOKIE = "warroom_lang"
 ID_LENGTH = 80
+PAGE = 200
+"""Entries of a timeline on one page."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +98,8 @@ class Web:
         incident = next((i for i in await self._backend.incidents() if i.id == name), None)
         if incident is None:
             return self._nothing(request, Text(f"没有故障 {name}", f"there is no incident {name}"))
-        entries = await self._backend.timeline(room=None, incident=incident.id)
         room = await self._room(incident.room)
+        look = await self._timeline(request, f"/incidents/{quote(incident.id)}", incident=incident)
         return await self._live_page(
             request,
             "incident",
@@ -101,7 +107,8 @@ class Web:
             incident=incident,
             lasted=self._lasted(incident),
             room=room,
-            entries=self._renderer.entries(entries, start=incident.opened_at),
+            look=look,
+            entries=self._renderer.entries(look.page, look.corrections, start=incident.opened_at),
         )
 
     async def timeline(self, request: Request) -> Response:
@@ -111,9 +118,24 @@ class Web:
         room = next((r for r in rooms if r.key == key), None)
         if room is None and request.query_params.get("room"):
             return self._nothing(request, WORDS["no_room"])
-        entries = await self._backend.timeline(room=key, incident=None) if room else ()
+        look = await self._timeline(request, "/timeline", room=key)
         lang = self._lang(request, room)
-        return await self._live_page(request, "timeline", lang, room=room, entries=self._renderer.entries(entries))
+        entries = self._renderer.entries(look.page, look.corrections)
+        return await self._live_page(request, "timeline", lang, room=room, look=look, entries=entries)
+
+    async def _timeline(
+        self, request: Request, path: str, *, room: str | None = None, incident: Incident | None = None
+    ) -> TimelineView:
+        """The page of the timeline that the address asks for; what it asks wrongly is said there."""
+        typed = {key: request.query_params.get(key, "")[:200] for key in FILTERS}
+        words, options = typed["q"].split(), {key: value for key, value in typed.items() if key != "q"}
+        read = partial(self._backend.timeline, room=room, incident=incident, limit=PAGE)
+        problem: Text | None = None
+        try:
+            answer = await read(options=options, words=words)
+        except UserError as error:
+            answer, problem = await read(), error.text
+        return TimelineView(path=path, room=room or "", typed=typed, answer=answer, problem=problem)
 
     async def agents(self, request: Request) -> Response:
         """GET /agents: every vantage point and how it is."""

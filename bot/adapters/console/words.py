@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bot.app.record_filter import KINDS as KIND_TITLES
 from bot.domain.text import Text
 
 WORDS: dict[str, Text] = {
@@ -45,6 +46,19 @@ WORDS: dict[str, Text] = {
     "no_rooms": Text("还没有房间", "There is no room yet"),
     "no_incidents": Text("没有故障记录", "No incidents on record"),
     "no_entries": Text("这里还没有记录", "Nothing recorded here yet"),
+    "nothing_fits": Text("没有符合的记录", "Nothing fits"),
+    "search": Text("查找", "Search"),
+    "words": Text("文字", "Words"),
+    "kind": Text("类型", "Kind"),
+    "any_kind": Text("全部类型", "any kind"),
+    "by": Text("谁", "By"),
+    "since": Text("从", "Since"),
+    "until": Text("到", "Until"),
+    "earlier": Text("更早", "Earlier"),
+    "later": Text("更晚", "Later"),
+    "everything": Text("全部", "Everything"),
+    "entries_of": Text("条，共", "of"),
+    "corrected_by": Text("更正，原文", "corrected; it said"),
     "no_agents": Text("还没有观测点连上来", "No agent has dialled in yet"),
     "no_room": Text("没有这个房间", "there is no such room"),
     "bad_request": Text("请求格式不对", "the request is malformed"),
@@ -134,25 +148,7 @@ WORDS: dict[str, Text] = {
     "lab_away": Text("演练环境没有响应", "the lab does not answer"),
 }
 
-KINDS: dict[str, Text] = {
-    "command": Text("命令", "command"),
-    "probes": Text("探测", "probes"),
-    "verdict": Text("结论", "verdict"),
-    "page": Text("呼叫", "page"),
-    "call": Text("电话", "call"),
-    "ack": Text("确认", "ack"),
-    "escalation": Text("升级", "escalation"),
-    "note": Text("备注", "note"),
-    "incident": Text("故障", "incident"),
-    "vendor": Text("厂商", "vendor"),
-    "oncall": Text("值班", "on-call"),
-    "notice": Text("提醒", "notice"),
-    "watch": Text("盯守", "watch"),
-    "change": Text("变更", "change"),
-    "alert": Text("告警", "alert"),
-    "recovery": Text("恢复", "recovery"),
-    "correction": Text("更正", "correction"),
-}
+KINDS: dict[str, Text] = {kind.value: title for kind, title in KIND_TITLES.items()}
 
 COMMANDS: tuple[tuple[str, Text], ...] = (
     ("/diag", Text("从所有观测点排查一个服务", "ask every vantage point about a service")),

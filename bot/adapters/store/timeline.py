@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Row, Select, func, literal, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select
 
 from bot.adapters.store.session import Session, load
 from bot.adapters.store.tables import chains, runs, timeline
 from bot.domain.chain import BEGINNING, Break, ChainHead, Content, Fault, Kept, check, hash_of
 from bot.domain.incident import Entry, EntryKind
+from bot.domain.record import Excerpt, Filter
 
 CONTENT = tuple(field.name for field in dataclasses.fields(Content))
 
@@ -90,14 +92,80 @@ class SqlTimeline:
 
         The page is cut by `seq`, so that asking again `after` the highest `seq` seen misses nothing.
         """
-        wanted = select(timeline).where(timeline.c.seq > after)
-        if incident is not None:
-            wanted = wanted.where(or_(timeline.c.incident == incident, timeline.c.run.in_(_attached(incident))))
-        if room is not None:
-            wanted = wanted.where(timeline.c.room == room)
+        wanted = select(timeline).where(timeline.c.seq > after, *_of(incident, room))
         page = wanted.order_by(timeline.c.seq).limit(limit).subquery()
         rows = await self._session.connection.execute(select(page).order_by(page.c.at, page.c.seq))
         return [_entry(row) for row in rows]
+
+    async def get(self, seq: int, *, incident: str | None = None, room: str | None = None) -> Entry | None:
+        """The entry of this number, if it is one of the incident's or the room's."""
+        wanted = select(timeline).where(timeline.c.seq == seq, *_of(incident, room))
+        row = (await self._session.connection.execute(wanted)).one_or_none()
+        return _entry(row) if row is not None else None
+
+    async def page(
+        self,
+        wanted: Filter,
+        *,
+        incident: str | None = None,
+        room: str | None = None,
+        before: Entry | None = None,
+        after: Entry | None = None,
+        limit: int = 40,
+    ) -> Excerpt:
+        """Those that fit: the last ones, or the ones right before or right after an entry."""
+        fits = [*_of(incident, room), *_fitting(wanted)]
+        forward = after is not None
+        cursor = [_beside(after, forward=True)] if after else [_beside(before, forward=False)] if before else []
+        order = (timeline.c.at, timeline.c.seq) if forward else (timeline.c.at.desc(), timeline.c.seq.desc())
+        found = await self._session.connection.execute(
+            select(timeline).where(*fits, *cursor).order_by(*order).limit(limit)
+        )
+        entries = [_entry(row) for row in found]
+        entries = entries if forward else entries[::-1]
+        total = await self._count(fits)
+        if entries:
+            earlier = await self._count([*fits, _beside(entries[0], forward=False)])
+        else:
+            earlier = total if forward else 0
+        return Excerpt(entries=entries, earlier=earlier, later=total - earlier - len(entries))
+
+    async def _count(self, fits: Sequence[ColumnElement[bool]]) -> int:
+        counted = await self._session.connection.scalar(select(func.count()).select_from(timeline).where(*fits))
+        return int(counted or 0)
+
+    async def lines(self, incident: str) -> Sequence[str]:
+        """Every entry of an incident with its place in the chain, one JSON document each, by `at`, then `seq`.
+
+        `data` is the very text that is kept, so that whoever has the lines can make every hash anew. What has become
+        known as a secret since is masked all the same: such a line says "redacted", and its hash does not fit.
+        """
+        wanted = select(timeline).where(*_of(incident, None)).order_by(timeline.c.at, timeline.c.seq)
+        rows = await self._session.connection.execute(wanted)
+        return [self._line(row) for row in rows]
+
+    def _line(self, row: Row[Any]) -> str:
+        known = {
+            "seq": row.seq,
+            "at": row.at.isoformat(),
+            "recorded_at": row.recorded_at.isoformat(),
+            "kind": row.kind,
+            "actor": row.actor,
+            "room": row.room,
+            "incident": row.incident,
+            "run": row.run,
+            "zh": row.zh,
+            "en": row.en,
+            "chain": row.chain,
+            "link": row.link,
+            "hash": row.hash,
+        }
+        line = f'{json.dumps(known, ensure_ascii=False)[:-1]}, "data": {row.data}}}'
+        clean = self._session.redactor.text(line)
+        if clean == line:
+            return line
+        masked = self._session.redactor.value({**known, "redacted": True, "data": load(row.data)})
+        return json.dumps(masked, ensure_ascii=False)
 
     async def heads(self, incident: str) -> Sequence[ChainHead]:
         """The ends of the incident's chain and of its runs' own, that one first."""
@@ -138,6 +206,39 @@ class SqlTimeline:
         )
         rows = await self._session.connection.execute(wanted.order_by(timeline.c.seq))
         return [Fault(chain=incident, kind=Break.ADDED, link=0, seq=seq) for (seq,) in rows]
+
+
+def _of(incident: str | None, room: str | None) -> list[ColumnElement[bool]]:
+    """An incident's entries, its runs' earlier ones included, or a room's, or all there are."""
+    fits: list[ColumnElement[bool]] = []
+    if incident is not None:
+        fits.append(or_(timeline.c.incident == incident, timeline.c.run.in_(_attached(incident))))
+    if room is not None:
+        fits.append(timeline.c.room == room)
+    return fits
+
+
+def _fitting(wanted: Filter) -> list[ColumnElement[bool]]:
+    fits: list[ColumnElement[bool]] = []
+    if wanted.kinds:
+        fits.append(timeline.c.kind.in_(sorted(kind.value for kind in wanted.kinds)))
+    if wanted.actor:
+        fits.append(func.lower(timeline.c.actor) == wanted.actor.lower())
+    if wanted.since:
+        fits.append(timeline.c.at >= wanted.since)
+    if wanted.until:
+        fits.append(timeline.c.at < wanted.until)
+    for word in wanted.words:
+        fits.append(or_(timeline.c.zh.icontains(word, autoescape=True), timeline.c.en.icontains(word, autoescape=True)))
+    return fits
+
+
+def _beside(entry: Entry, *, forward: bool) -> ColumnElement[bool]:
+    """What happened after the entry, or before it; of the same moment, what was recorded so."""
+    at, seq = timeline.c.at, timeline.c.seq
+    if forward:
+        return or_(at > entry.at, and_(at == entry.at, seq > entry.seq))
+    return or_(at < entry.at, and_(at == entry.at, seq < entry.seq))
 
 
 def _attached(incident: str) -> Select[tuple[str]]:

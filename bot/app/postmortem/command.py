@@ -1,14 +1,16 @@
-"""`/postmortem [INC-n] [md|html|pdf|json] [zh|en]`: the report as a file in the room."""
+"""`/postmortem [INC-n] [md|html|pdf|json|jsonl] [zh|en]`: the report, or the record, as a file in the room."""
 
 from __future__ import annotations
 
+import json
 import logging
 
 from bot.app.parts import Call, Parts, Then, say
 from bot.app.ports import Tx
 from bot.app.postmortem.build import build, without_record
 from bot.app.postmortem.collect import collect
-from bot.app.postmortem.scribe import FORMS, Scribe
+from bot.app.postmortem.model import VERSION
+from bot.app.postmortem.scribe import FORMS, RECORD, Scribe
 from bot.app.which_incident import last_incident, take_id
 from bot.domain.command import unknown
 from bot.domain.errors import UserError
@@ -42,19 +44,36 @@ def _wanted(typed: list[str], lang: Lang) -> tuple[str, Lang]:
     """(form, language) among the words. Raises UserError for any other word."""
     form = "md"
     for word in typed:
-        if word in FORMS:
+        if word in (*FORMS, RECORD):
             form = word
         elif word in LANGS:
             lang = "zh" if word == "zh" else "en"
         else:
-            known = (*FORMS, *LANGS)
+            known = (*FORMS, RECORD, *LANGS)
             hint = Text(f"可用：{'、'.join(known)}", f"there are: {', '.join(known)}")
             raise unknown(Text("格式", "format"), word, known, hint)
     return form, lang
 
 
+async def record_lines(parts: Parts, incident: Incident) -> File:
+    """The record itself, one JSON document a line: what it is of and the heads of its chains, then every entry."""
+    async with parts.store.begin() as tx:
+        heads = [{"chain": h.name, "entries": h.length, "hash": h.hash} for h in await tx.timeline.heads(incident.id)]
+        lines = await tx.timeline.lines(incident.id)
+    first = {"version": VERSION, "incident": incident.id, "entries": len(lines), "heads": heads}
+    content = "\n".join([json.dumps(first, ensure_ascii=False), *lines, ""])
+    title = Text(f"{incident.id} 全部记录", f"the record of {incident.id}")
+    return File(name=f"{incident.id}.jsonl", title=title, content=content, media_type="application/x-ndjson")
+
+
 async def export(parts: Parts, incident: Incident, *, form: str, lang: Lang, largest: int | None = None) -> File:
     """The report of an incident as a file. Raises UserError, StoreUnavailable."""
+    if form == RECORD:
+        file = await record_lines(parts, incident)
+        if largest is not None and len(file.content) > largest:
+            command = f"warroom export {incident.id} --format {RECORD}"
+            raise UserError("too_large", Text(f"记录太长，群里放不下：{command}", f"too long for a chat: {command}"))
+        return file
     scribe = _scribe(parts)
     async with parts.store.begin() as tx:
         facts = await collect(parts, tx, incident)

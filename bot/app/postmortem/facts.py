@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
+from functools import cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,6 +13,7 @@ from bot.app.postmortem.model import Action, Head
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE
 from bot.domain.incident import Entry, EntryKind, Incident, Run
 from bot.domain.page import CallMade
+from bot.domain.record import Correction, corrected, corrections
 
 SURE = 0.6
 """Below this share a verdict leans, and does not name."""
@@ -19,7 +21,7 @@ SURE = 0.6
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """Rows of one incident. `entries` are in the order in which things happened."""
+    """Rows of one incident. `entries` are as they were recorded, in the order in which things happened."""
 
     incident: Incident
     entries: Sequence[Entry] = ()
@@ -34,9 +36,27 @@ class Facts:
         """A moment on the team's clock."""
         return at.astimezone(self.zone)
 
+    @cached_property
+    def corrections(self) -> Mapping[int, Correction]:
+        """What should stand in place of which entry."""
+        return corrections(self.entries)
+
+    @cached_property
+    def first(self) -> Mapping[int, Entry]:
+        """The entries as they were recorded, by number."""
+        return {entry.seq: entry for entry in self.entries}
+
+    @cached_property
+    def told(self) -> Sequence[Entry]:
+        """The entries as they should have been; the corrections stand in them."""
+        there = {entry.seq for entry in self.entries}
+        kept = [e for e in self.entries if e.kind is not EntryKind.CORRECTION or e.data.get("corrects") not in there]
+        mended = [corrected(entry, self.corrections.get(entry.seq)) for entry in kept]
+        return sorted(mended, key=lambda e: (e.at, e.seq))
+
     def of(self, *kinds: EntryKind) -> list[Entry]:
-        """The entries of these kinds."""
-        return [entry for entry in self.entries if entry.kind in kinds]
+        """The entries of these kinds, as they should have been."""
+        return [entry for entry in self.told if entry.kind in kinds]
 
     @property
     def found(self) -> list[tuple[Run, Mapping[str, Any]]]:

@@ -122,7 +122,7 @@ def _key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
 def cause(facts: Facts) -> Cause | None:
     """What it was, as the verdict that stands says it, and what people wrote about it."""
     final = facts.verdict()
-    told = tuple(words for entry in facts.entries if (words := tagged(entry, CAUSE)))
+    told = marked(facts, CAUSE)
     if final is None:
         return Cause(titles=(), share=0.0, sure=False, why=(), behind=same(""), told=told) if told else None
     document = final[1]
@@ -156,6 +156,13 @@ def tagged(entry: Entry, tags: tuple[str, ...]) -> Text | None:
         return None
     tag = next((tag for tag in tags if entry.zh.lower().startswith(tag)), None)
     return same(entry.zh[len(tag) :].strip()) if tag else None
+
+
+def marked(facts: Facts, tags: tuple[str, ...]) -> tuple[Text, ...]:
+    """What people wrote under these tags; what was mended later says so."""
+    mended = Text("（已更正）", " (corrected)")
+    found = ((entry, tagged(entry, tags)) for entry in facts.told)
+    return tuple(said + mended if entry.seq in facts.corrections else said for entry, said in found if said)
 
 
 def titles(document: Mapping[str, Any]) -> tuple[Text, ...]:

@@ -20,20 +20,16 @@ NOT_REACHED = frozenset({CallState.NO_ANSWER, CallState.BUSY, CallState.FAILED, 
 
 def well(facts: Facts) -> tuple[Text, ...]:
     """What to do again."""
-    return (*_all(facts, _WELL), *_told(facts, knowing.WELL))
+    return (*_all(facts, _WELL), *knowing.marked(facts, knowing.WELL))
 
 
 def hurt(facts: Facts) -> tuple[Text, ...]:
     """What to do something about."""
-    return (*_all(facts, _HURT), *_told(facts, knowing.HURT))
+    return (*_all(facts, _HURT), *knowing.marked(facts, knowing.HURT))
 
 
 def _all(facts: Facts, rules: tuple[Callable[[Facts], Iterator[Text]], ...]) -> list[Text]:
     return [text for rule in rules for text in rule(facts)]
-
-
-def _told(facts: Facts, tags: tuple[str, ...]) -> list[Text]:
-    return [said for entry in facts.entries if (said := knowing.tagged(entry, tags))]
 
 
 def _seconds(facts: Facts, name: str) -> float | None:

@@ -57,7 +57,8 @@ class Line:
     corrects: int | None = None
     """The entry this one corrects."""
     corrected: bool = False
-    """Whether a later entry corrects it."""
+    """Whether a later entry corrects it: in the story `text` is what it should have said, and `was` what it said."""
+    was: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

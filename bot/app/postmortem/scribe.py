@@ -9,6 +9,8 @@ from bot.domain.message import File
 from bot.domain.text import Lang
 
 FORMS: tuple[str, ...] = ("md", "html", "pdf", "json")
+RECORD = "jsonl"
+"""Not a report: the record behind it, one JSON document for each entry."""
 
 
 class Scribe(Protocol):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from bot.app.postmortem import times
@@ -33,9 +32,11 @@ LATE = timedelta(minutes=5)
 """A note recorded so long after it happened is marked."""
 
 
-def line(facts: Facts, entry: Entry, corrected: frozenset[int] = frozenset()) -> Line:
+def line(facts: Facts, entry: Entry) -> Line:
     """An entry as the report shows it, on the team's clock."""
     corrects = entry.data.get("corrects")
+    by = facts.corrections.get(entry.seq)
+    first = facts.first.get(entry.seq) if by is not None else None
     late = entry.recorded_at is not None and entry.kind is EntryKind.NOTE and entry.recorded_at - entry.at > LATE
     return Line(
         seq=entry.seq,
@@ -46,30 +47,24 @@ def line(facts: Facts, entry: Entry, corrected: frozenset[int] = frozenset()) ->
         recorded_at=facts.local(entry.recorded_at) if entry.recorded_at else None,
         late=late,
         corrects=int(corrects) if corrects is not None else None,
-        corrected=entry.seq in corrected,
+        corrected=by is not None,
+        was=Text(first.zh, first.en) if first is not None and first.zh != entry.zh else None,
     )
 
 
-def corrected(entries: Sequence[Entry]) -> frozenset[int]:
-    """The entries that later ones correct."""
-    return frozenset(int(e.data["corrects"]) for e in entries if e.data.get("corrects") is not None)
-
-
 def record(facts: Facts) -> tuple[Line, ...]:
-    """Every entry, in the order in which things happened."""
-    wrong = corrected(facts.entries)
-    return tuple(line(facts, entry, wrong) for entry in facts.entries)
+    """Every entry as it was recorded, in the order in which things happened."""
+    return tuple(line(facts, entry) for entry in facts.entries)
 
 
 def phases(facts: Facts) -> tuple[Phase, ...]:
     """The parts of the night that have something to tell."""
-    wrong = corrected(facts.entries)
     bounds = _bounds(facts)
     told: dict[str, list[Line]] = {name: [] for name, _, _ in bounds}
-    for entry in facts.entries:
+    for entry in facts.told:
         if entry.kind in COUNTS and not _said_twice(entry):
             name = [name for name, _, since in bounds if since is None or since <= entry.at][-1]
-            told[name].append(line(facts, entry, wrong))
+            told[name].append(line(facts, entry))
     return tuple(
         Phase(id=name, title=title, lines=tuple(told[name][:MOST_LINES]), more=max(0, len(told[name]) - MOST_LINES))
         for name, title, _ in bounds
