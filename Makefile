@@ -7,6 +7,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Most tests wait for a server, a timer or a fault: more processes than cores.
+TEST_PROCESSES ?= $(shell echo $$(($$(nproc) + 1)))
 # More words for `warroom demo`, such as ARGS="--lang en --fault firewall_block"
 ARGS ?=
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
@@ -26,7 +28,9 @@ test: $(VENV)/.dev-installed ## lint, types, import contracts and every test; sa
 	$(BIN)/ruff format --check bot tests || failed="$$failed format"; \
 	$(BIN)/mypy || failed="$$failed types"; \
 	$(BIN)/lint-imports || failed="$$failed import-contracts"; \
-	$(BIN)/python -m pytest $(ARGS) || failed="$$failed tests"; \
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not alone" $(ARGS); side=$$?; \
+	$(BIN)/python -m pytest -m alone $(ARGS); alone=$$?; \
+	case "$$side $$alone" in "0 0" | "0 5" | "5 0") ;; *) failed="$$failed tests" ;; esac; \
 	test -z "$$failed" || { echo "make test: failed:$$failed" >&2; exit 1; }
 
 bench: $(VENV)/.dev-installed ## every benchmark beside its peer: one table, and bench.json; needs root the first time

@@ -35,7 +35,7 @@ from tests.adapters.phone_server import PhoneServer, phone_server
 from tests.serving import environ
 from tests.store.fixtures import database, store_url  # noqa: F401 - fixtures
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(120)]
 
 API, AGENT, TOKEN = "canary-chain-api-7Wq3", "canary-chain-agent-1Xc9", "canary-chain-alerts-4Rb6"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -115,6 +115,7 @@ async def test_jobs_go_out_and_observations_come_back(tmp_path: Path) -> None:
     assert the_hub.agents()[0].state == "lost"
 
 
+@pytest.mark.alone
 async def test_a_flood_of_jobs_beyond_512_that_wait_comes_back_as_overload_of_the_agent(tmp_path: Path) -> None:
     the_hub = hub()
     patient = {"policy": POLICY + "budget: {probes_per_second: 5000}\n", "concurrent": 512}

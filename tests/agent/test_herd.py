@@ -20,6 +20,7 @@ from bot.wire.signing import Signer
 from tests.agent.herd import more_files
 from tests.wire.peers import TOKEN, answers, hub, port_of, ready, request, served, until
 
+pytestmark = pytest.mark.alone
 COUNT = 1000
 BACK_WITHIN_S = 60.0
 AT_MOST = {0.1: 500, 1.0: 850}

@@ -13,6 +13,7 @@ import pytest
 from tests.bench.__main__ import ROWS
 from tests.needs import missing, need_tool
 
+pytestmark = pytest.mark.alone
 EXPORTER = "prometheus-blackbox-exporter"
 TOOLS = {
     "dns": ["unbound", "dnsperf", EXPORTER],

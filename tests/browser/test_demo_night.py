@@ -14,7 +14,7 @@ from bot.remote import Remote
 from tests.browser.chromium import launch
 from tests.demo.running import Demo, running_demo
 
-pytestmark = [pytest.mark.browser, pytest.mark.demo, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.browser, pytest.mark.demo, pytest.mark.timeout(240)]
 
 PICTURES = Path(os.environ.get("WARROOM_PICTURES", Path(__file__).parents[2] / "artifacts"))
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-pytestmark = [pytest.mark.demo, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.alone, pytest.mark.demo, pytest.mark.timeout(120)]
 
 NIGHTS = [
     "vpc_dns_rate_limited",

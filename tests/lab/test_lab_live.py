@@ -11,7 +11,7 @@ from lab_runs import SCENARIOS, need_namespaces, play
 
 from bot.domain.probe import Observation
 
-pytestmark = [pytest.mark.root, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.alone, pytest.mark.root, pytest.mark.timeout(240)]
 
 NIGHTS = {
     "quiet-tuesday": "healthy",

@@ -26,6 +26,7 @@ from bot.lab.loopback.phone import Phone
 from bot.lab.loopback.playbooks import shipped_playbooks
 from bot.lab.loopback.world import World, free_ports
 
+pytestmark = pytest.mark.alone
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 

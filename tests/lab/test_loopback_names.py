@@ -30,6 +30,8 @@ from bot.lab.loopback.policer import Policer
 from bot.lab.loopback.querylog import QueryLog
 from bot.lab.loopback.world import AUTHORITY, INTERNAL, SITES, SMS, WRONG_ADDRESS
 
+pytestmark = pytest.mark.alone
+
 
 async def test_every_resolver_tells_the_truth_in_a_healthy_world_over_udp_and_tcp(tmp_path: Path) -> None:
     async with running(tmp_path) as lab:

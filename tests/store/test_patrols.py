@@ -164,6 +164,7 @@ async def test_old_rounds_are_thinned_after_a_day_and_dropped_after_two_weeks(
         assert await tx.patrols.rounds("sms", since=ONSET, until=after(60), most=100) == []
 
 
+@pytest.mark.alone
 async def test_a_week_of_fifty_vantage_points_is_read_in_moments(store: SqlStore) -> None:
     big = seen(0, agents=50)
     samples = [replace(s, layer=f"layer{n}") for s in big.samples[::2] for n in range(10)]
