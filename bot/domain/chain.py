@@ -98,9 +98,13 @@ def hash_of(previous: str, chain: str, link: int, content: Content) -> str:
     The content is a JSON array, so that no two contents read the same; moments are UTC to the microsecond.
     """
     c = content
-    words = [previous, chain, link, c.kind, _moment(c.at), _moment(c.recorded_at)]
-    words += [c.actor, c.room, c.incident, c.run, c.zh, c.en, c.data]
-    return hashlib.sha256(json.dumps(words, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+    words = (c.kind, _moment(c.at), _moment(c.recorded_at), c.actor, c.room, c.incident, c.run, c.zh, c.en, c.data)
+    said = ",".join(["null" if word is None else _quoted(word) for word in words])
+    return hashlib.sha256(f"[{_quoted(previous)},{_quoted(chain)},{link},{said}]".encode()).hexdigest()
+
+
+_quoted = json.encoder.encode_basestring_ascii
+"""A JSON string in ASCII: the array is put together by hand, which is half the time of hashing an entry."""
 
 
 def _moment(at: datetime) -> str:

@@ -209,6 +209,20 @@ async def test_the_record_as_json_lines_can_be_checked_without_us(night: Night) 
     assert (await export(night.parts, found, form="jsonl", lang="zh")).content == file.content
 
 
+async def test_a_secret_that_became_known_later_does_not_leave_with_the_record(night: Night) -> None:
+    await night.types("/incident declare SMS is down sev4")
+    await night.types('/note the key is canary-"42"-key and it was revoked')
+    night.parts.store._redactor.add('canary-"42"-key')  # type: ignore[attr-defined]
+    async with night.parts.store.begin() as tx:
+        found = await tx.incidents.get("INC-1")
+        assert found is not None
+    content = (await export(night.parts, found, form="jsonl", lang="en")).content
+    assert "canary" not in content
+    masked = [json.loads(line) for line in content.splitlines() if "redacted" in line]
+    assert {line["kind"] for line in masked} == {"note", "command"}
+    assert all("the key is ••• and it was revoked" in line["en"] for line in masked)
+
+
 async def test_a_record_too_long_for_a_chat_says_where_it_is_fetched(night: Night) -> None:
     await night.types("/incident declare SMS is down sev4")
     async with night.parts.store.begin() as tx:

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import chat, delivery, fanout, memory, startup, throughput, timing
+from tests.bench import chat, delivery, fanout, memory, record, startup, throughput, timing
 from tests.bench.table import FULL, QUICK, Measure, Row, document, machine, markdown
 
 ROWS: dict[str, Measure] = {
@@ -25,6 +25,8 @@ ROWS: dict[str, Measure] = {
     "killed": delivery.killed,
     "returned": delivery.returned,
     "slack": chat.slack,
+    "record": record.write,
+    "long-night": record.read,
 }
 
 

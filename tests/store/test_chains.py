@@ -150,3 +150,34 @@ async def test_entries_from_before_there_were_chains_are_passed_over(night: SqlS
     older = "UPDATE timeline SET chain = NULL, link = NULL, hash = NULL WHERE run = 'run-1'"
     await sql(night, older, "DELETE FROM chains WHERE name = 'run:run-1'")
     assert await faults(night) == []
+
+
+async def test_batches_of_many_chains_and_single_entries_at_once_leave_every_chain_whole(store: SqlStore) -> None:
+    async with store.begin() as tx:
+        await tx.incidents.open(incident(id="INC-1"))
+        await tx.incidents.open(incident(id="INC-2"))
+
+    async def batch(n: int) -> None:
+        # Two chains in turn, more than one statement takes.
+        names = ("INC-1", "INC-2")
+        some = [note(f"{n}/{k} 不可用 \"'\\ ", incident=names[k % 2], at=after(k), data={"k": [k]}) for k in range(600)]
+        async with store.begin() as tx:
+            for name in names:
+                await tx.incidents.get(name)
+            await tx.timeline.extend(some)
+
+    async def single(n: int) -> None:
+        async with store.begin() as tx:
+            await tx.timeline.append(note(f"single {n}", incident="INC-1"))
+
+    await asyncio.gather(*(batch(n) for n in range(3)), *(single(n) for n in range(20)))
+    async with store.begin() as tx:
+        assert await tx.timeline.verify("INC-1") == []
+        assert await tx.timeline.verify("INC-2") == []
+        assert [head.length for head in await tx.timeline.heads("INC-1")] == [920]
+        entries = await tx.timeline.read(incident="INC-2", limit=10_000)
+    assert len(entries) == 900
+    assert {type(e.seq) for e in entries} == {int}
+    ours = sorted((e for e in entries if e.zh.startswith("1/")), key=lambda e: e.seq)
+    assert [e.data["k"] for e in ours] == [[k] for k in range(1, 600, 2)]
+    assert ours[0].zh == "1/1 不可用 \"'\\ "

@@ -46,7 +46,10 @@ class Session:
 
     def dump(self, value: Any) -> str:
         """JSON text without secrets."""
-        return json.dumps(self.redactor.value(value), ensure_ascii=False, separators=(",", ":"))
+        return _COMPACT.encode(self.redactor.value(value))
+
+
+_COMPACT = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 def dump_raw(value: Any) -> str:

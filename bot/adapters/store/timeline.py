@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Select, and_, func, literal, or_, select
 
+from bot.adapters.store.appending import put
+from bot.adapters.store.record_lines import lines_of
 from bot.adapters.store.session import Session, load
 from bot.adapters.store.tables import chains, runs, timeline
 from bot.domain.chain import BEGINNING, Break, ChainHead, Content, Fault, Kept, check, hash_of
 from bot.domain.incident import Entry, EntryKind
 from bot.domain.record import Excerpt, Filter
 
+BATCH = 500
+"""Entries that are hashed and sent at a time; others get their turn in between."""
 CONTENT = tuple(field.name for field in dataclasses.fields(Content))
 
 
@@ -28,36 +32,38 @@ class SqlTimeline:
 
     async def append(self, entry: Entry) -> Entry:
         """Record one entry; returns it as it was recorded: redacted, with `seq`, `recorded_at` and `hash`."""
-        row = await self._row(entry)
-        await self._chain([row])
-        seq = await self._session.connection.scalar(timeline.insert().values(row).returning(timeline.c.seq))
+        row = self._row(entry, await self._session.now())
+        moved = await self._chain([row])
+        (seq,) = await put(self._session.connection, [row], moved)
         known = {name: row[name] for name in CONTENT} | {"kind": entry.kind, "data": load(row["data"])}
         return dataclasses.replace(entry, **known, seq=seq, hash=row["hash"] or "")
 
     async def extend(self, entries: Sequence[Entry]) -> None:
         """Record many at once, in their order."""
-        rows = [await self._row(entry) for entry in entries]
-        await self._chain(rows)
-        if rows:
-            await self._session.connection.execute(timeline.insert(), rows)
+        for some in _batches(entries):
+            now = await self._session.now()
+            rows = [self._row(entry, now) for entry in some]
+            moved = await self._chain(rows)
+            await put(self._session.connection, rows, moved)
 
-    async def _row(self, entry: Entry) -> dict[str, Any]:
+    def _row(self, entry: Entry, now: datetime) -> dict[str, Any]:
         clean = self._session.redactor
+        zh = clean.text(entry.zh)
         return {
-            "kind": entry.kind.value,
+            "kind": str(entry.kind),
             "at": entry.at,
-            "recorded_at": await self._session.now(),
+            "recorded_at": now,
             "actor": clean.text(entry.actor),
             "room": entry.room,
             "incident": entry.incident,
             "run": entry.run,
-            "zh": clean.text(entry.zh),
-            "en": clean.text(entry.en),
+            "zh": zh,
+            "en": zh if entry.en == entry.zh else clean.text(entry.en),
             "data": self._session.dump(entry.data),
         }
 
-    async def _chain(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Give each row its place and hash, and move the heads; they stay locked until the transaction ends."""
+    async def _chain(self, rows: Sequence[dict[str, Any]]) -> Sequence[ChainHead]:
+        """Give each row its place and hash; the heads that move. They stay locked until the transaction ends."""
         moved: set[str] = set()
         for row in rows:
             name = row["incident"] or (f"run:{row['run']}" if row["run"] else None)
@@ -70,10 +76,7 @@ class SqlTimeline:
             row |= {"chain": name, "link": link, "hash": hashed}
             self._locked[name] = ChainHead(name=name, length=link, hash=hashed)
             moved.add(name)
-        for name in sorted(moved):
-            head = self._locked[name]
-            statement = chains.update().where(chains.c.name == name).values(length=head.length, head=head.hash)
-            await self._session.connection.execute(statement)
+        return [self._locked[name] for name in sorted(moved)]
 
     async def _lock(self, name: str) -> ChainHead:
         wanted = select(chains).where(chains.c.name == name).with_for_update()
@@ -135,37 +138,8 @@ class SqlTimeline:
         return int(counted or 0)
 
     async def lines(self, incident: str) -> Sequence[str]:
-        """Every entry of an incident with its place in the chain, one JSON document each, by `at`, then `seq`.
-
-        `data` is the very text that is kept, so that whoever has the lines can make every hash anew. What has become
-        known as a secret since is masked all the same: such a line says "redacted", and its hash does not fit.
-        """
-        wanted = select(timeline).where(*_of(incident, None)).order_by(timeline.c.at, timeline.c.seq)
-        rows = await self._session.connection.execute(wanted)
-        return [self._line(row) for row in rows]
-
-    def _line(self, row: Row[Any]) -> str:
-        known = {
-            "seq": row.seq,
-            "at": row.at.isoformat(),
-            "recorded_at": row.recorded_at.isoformat(),
-            "kind": row.kind,
-            "actor": row.actor,
-            "room": row.room,
-            "incident": row.incident,
-            "run": row.run,
-            "zh": row.zh,
-            "en": row.en,
-            "chain": row.chain,
-            "link": row.link,
-            "hash": row.hash,
-        }
-        line = f'{json.dumps(known, ensure_ascii=False)[:-1]}, "data": {row.data}}}'
-        clean = self._session.redactor.text(line)
-        if clean == line:
-            return line
-        masked = self._session.redactor.value({**known, "redacted": True, "data": load(row.data)})
-        return json.dumps(masked, ensure_ascii=False)
+        """Every entry of an incident with its place in the chain, one JSON document each, by `at`, then `seq`."""
+        return await lines_of(self._session, _of(incident, None))
 
     async def heads(self, incident: str) -> Sequence[ChainHead]:
         """The ends of the incident's chain and of its runs' own, that one first."""
@@ -206,6 +180,11 @@ class SqlTimeline:
         )
         rows = await self._session.connection.execute(wanted.order_by(timeline.c.seq))
         return [Fault(chain=incident, kind=Break.ADDED, link=0, seq=seq) for (seq,) in rows]
+
+
+def _batches(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
+    for start in range(0, len(entries), BATCH):
+        yield entries[start : start + BATCH]
 
 
 def _of(incident: str | None, room: str | None) -> list[ColumnElement[bool]]:
