@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
+from bot.domain.errors import SendFailed
 from bot.domain.message import Button, Buttons, File, Header, Paragraph, Progress
 from bot.domain.text import Text, same
-from tests.chat.wecom_bot import running, until
+from tests.chat.wecom_bot import Bot, running, until
 from tests.chat.wecom_server import WeComServer
 
 OPS = "wecom:bot/ops"
@@ -129,3 +132,25 @@ async def test_of_two_bots_one_holds_the_connection_and_the_other_leaves_its_roo
 
 async def bot_ready(bot) -> None:
     await until(lambda: bot.door.lines)
+
+
+async def test_a_card_whose_arrival_is_unknown_is_shown_once() -> None:
+    async with WeComServer() as wecom, running(wecom) as bot:
+        msgid = await wecom.types(OPS, "lin", "/incident declare x")
+        await bot_ready(bot)
+        for lost in ("aibot_respond_msg", "aibot_send_msg"):
+            await until(wecom.robot.subscribed.is_set)
+            wecom.robot.lose = [lost]
+            with pytest.raises(SendFailed):
+                await tried(bot, msgid)
+        await tried(bot, msgid)
+        assert bot.shown(OPS) == [
+            "🔴 **DNS is rate-limited**\nstop 10.3.7.21",
+            "🔴 DNS is rate-limited\nstop 10.3.7.21\n[I have it]",
+        ]
+
+
+async def tried(bot: Bot, msgid: str) -> None:
+    """One try of the deliverer, once the connection is there."""
+    await until(lambda: bot.platform._robot.link.connected)
+    await bot.says(OPS, *FOUND, ACK, answers=msgid)

@@ -7,9 +7,11 @@ import base64
 import contextlib
 import hashlib
 import json
+import ssl
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 from aiohttp import WSMsgType, web
 
 from tests.chat.wecom_limits import MEMBER, Refused, card_of, card_text, text_of
@@ -50,7 +52,10 @@ class Upload:
 
 
 class RobotSocket:
-    """Faults: `down` refuses connections, `silent` answers nothing, `fail` answers the next frames with an error."""
+    """Faults: `down` refuses connections, `silent` answers nothing, `fail` answers the next frames with an error,
+    `lose` carries out the next frame of that cmd and breaks off before the answer, `forgetful` knows on a connection
+    only what was pushed over it.
+    """
 
     def __init__(self, world: World, *, bot_id: str, secret: str) -> None:
         self.world, self.bot_id, self.secret = world, bot_id, secret
@@ -63,6 +68,8 @@ class RobotSocket:
         self.callbacks: dict[str, Callback] = {}
         self.down = self.silent = False
         self.fail: list[int] = []
+        self.lose: list[str] = []
+        self.forgetful = False
         self._uploads: dict[str, Upload] = {}
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
@@ -103,6 +110,14 @@ class RobotSocket:
         await self.live.send_json({"cmd": cmd, "headers": {"req_id": req_id}, "body": body})
         return req_id
 
+    async def take_over(self, url: str, ca_file: str) -> None:
+        """Somebody else connects with this robot's secret, and leaves again."""
+        context = ssl.create_default_context(cafile=ca_file)
+        async with aiohttp.ClientSession() as client, client.ws_connect(url, ssl=context) as ws:
+            body = {"bot_id": self.bot_id, "secret": self.secret}
+            await ws.send_json({"cmd": "aibot_subscribe", "headers": {"req_id": "other"}, "body": body})
+            assert (await ws.receive_json())["errcode"] == 0
+
     async def cut(self, code: int = 1000) -> None:
         """Close the connection: 1000 is a clean close, 0 breaks it off."""
         ws = self.live
@@ -122,6 +137,9 @@ class RobotSocket:
             return False
         old, self.live = self.live, ws
         self.connections += 1
+        if self.forgetful:
+            for callback in self.callbacks.values():
+                callback.at = float("-inf")
         if old is not None:
             event = {"msgid": self.world.ident("ev"), "msgtype": "event", "event": {"eventtype": "disconnected_event"}}
             with contextlib.suppress(ConnectionError, RuntimeError):
@@ -145,6 +163,10 @@ class RobotSocket:
         except Refused as exc:
             self.world.complaints.append(f"{frame.get('cmd')}: {exc}")
             await _answer(ws, frame, exc.code, exc.words)
+            return
+        if frame.get("cmd") in self.lose:
+            self.lose.remove(frame["cmd"])
+            await self.cut(0)
             return
         await _answer(ws, frame, body=found)
 

@@ -32,6 +32,10 @@ class Answer:
     shown: str = ""
     """What WeCom has of it."""
     sent_at: float = float("-inf")
+    unsure: bool = False
+    """Its end was sent, and nobody knows whether that arrived."""
+    placed: bool = False
+    """Whether something of it stands in the room."""
     closed: bool = False
 
 
@@ -81,6 +85,11 @@ class Answers:
     def over(self, answer: Answer) -> bool:
         """Whether its time is up."""
         return self._now() - answer.began > STREAM_S
+
+    def first(self, answer: Answer) -> bool:
+        """Whether every earlier answer of its room has its place: what comes later must not stand before it."""
+        mine = [a for a in self.living() if a.heard.room == answer.heard.room and a.req_id]
+        return all(a.placed for a in mine[: mine.index(answer)]) if answer in mine else True
 
     def living(self) -> Iterator[Answer]:
         """Those that are not closed."""

@@ -64,6 +64,7 @@ class Link:
         self._bot, self._holds, self._heard = bot, holds, heard
         self._client: Any = None
         self._subscribed = False
+        self._kicked = asyncio.Event()
         self.mine = False
         """Whether this bot holds the connection, or would if it could."""
 
@@ -98,6 +99,9 @@ class Link:
             raise SendFailed("the robot got no answer within 5 s", uncertain=True) from exc
         except RuntimeError as exc:
             found = number_of(str(exc))
+            if found is not None and (self._kicked.is_set() or not self.connected):
+                # Said of the connection and not of the message: it is taken on the next one.
+                raise SendFailed("another connection of this robot took over") from exc
             if found is not None:
                 raise refused(cmd, *found, secrets=(self._bot.secret,)) from exc
             raise SendFailed("the robot's connection broke before the answer", uncertain=True) from exc
@@ -132,7 +136,7 @@ class Link:
             await asyncio.sleep(min(ASK_S, left))
 
     async def _session(self) -> Ended:
-        kicked = asyncio.Event()
+        self._kicked = kicked = asyncio.Event()
 
         def event(frame: Frame) -> None:
             if _event_of(frame) == "disconnected_event":

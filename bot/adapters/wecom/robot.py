@@ -63,6 +63,8 @@ class Robot:
         self._again = Again(now)
         self._steps = Steps()
         self._cards: OrderedDict[str, Card] = OrderedDict()
+        self._unsure: dict[str, str] = {}
+        """Tasks of cards that may have arrived although no answer came."""
         self._lines: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -125,9 +127,18 @@ class Robot:
 
     async def _push(self, answer: Answer, *, finish: bool = False) -> str:
         self._budget.take(answer.heard.room, "the robot's messages to one conversation")
-        text, answer.sent_at, answer.shown = answer.text or DONE, self._now(), answer.text
-        stream = {"id": answer.stream_id, "finish": finish, "content": text}
-        await self.link.send("aibot_respond_msg", {"msgtype": "stream", "stream": stream}, req_id=answer.req_id)
+        text, answer.sent_at = answer.text, self._now()
+        stream = {"id": answer.stream_id, "finish": finish, "content": text or DONE}
+        try:
+            await self.link.send("aibot_respond_msg", {"msgtype": "stream", "stream": stream}, req_id=answer.req_id)
+        except Refused as exc:
+            if not (answer.unsure and exc.permanent and "finish" in str(exc).lower()):
+                raise
+            # Its end has arrived before, and only the answer to that was lost.
+        except SendFailed as exc:
+            answer.unsure = answer.unsure or (finish and exc.uncertain)
+            raise
+        answer.shown, answer.placed = text, True
         answer.closed = answer.closed or finish
         return ""
 
@@ -138,8 +149,10 @@ class Robot:
     async def _post(self, said: Said) -> str:
         """Say it as new messages."""
         parts, files = said.parts(MOST_BYTES, MOST_PARTS)
-        parts = [] if said.whole_card else parts
-        await self._steps.run(f"{said.room} {said.key} {said.digest}", self._rest(said, parts, files))
+        ident = f"{said.room} {said.key} {said.digest}"
+        # What began as a stream had its text as the first step, and goes on after it.
+        parts = [] if said.whole_card and not self._steps.begun(ident) else parts
+        await self._steps.run(ident, self._rest(said, parts, files))
         return str(Ref(kind="m", ident="", digest=said.digest, files=said.files_digest))
 
     def _rest(self, said: Said, parts: Sequence[str], files: Sequence[Content]) -> list[Step]:
@@ -162,9 +175,18 @@ class Robot:
         return ""
 
     async def _card(self, room: str, card: Card) -> str:
-        # A task stands for one card; the same one said anew is another.
-        card = {**card, "task_id": f"{card['task_id']}-{int(self._now() * 1000) % 10**9}"}
-        await self._send(room, {"msgtype": "template_card", "template_card": card})
+        # A task stands for one card; the same one said anew is another, a second try of it is not.
+        base = card["task_id"]
+        again = base in self._unsure
+        card = {**card, "task_id": self._unsure.get(base) or f"{base}-{int(self._now() * 1000) % 10**9}"}
+        try:
+            await self._send(room, {"msgtype": "template_card", "template_card": card})
+        except SendFailed as exc:
+            if exc.uncertain:
+                self._unsure[base] = card["task_id"]
+            if not (again and isinstance(exc, Refused) and exc.permanent and "task" in str(exc).lower()):
+                raise
+        self._unsure.pop(base, None)
         self._cards[card["task_id"]] = card
         while len(self._cards) > MOST_CARDS:
             self._cards.popitem(last=False)
@@ -207,7 +229,7 @@ class Robot:
             await self._finish(answer, NOT_TAKEN)
             self._answers.forget(heard.msgid)
             return
-        if not answer.text and not answer.closed and self._may_edit(answer):
+        if not answer.text and not answer.closed and self._may_edit(answer) and self._answers.first(answer):
             answer.text = RECEIVED
             await self._try(self._push(answer))
 

@@ -16,6 +16,10 @@ class Steps:
     def __init__(self) -> None:
         self._done: OrderedDict[str, list[str]] = OrderedDict()
 
+    def begun(self, ident: str) -> bool:
+        """Whether some of it was sent already."""
+        return bool(self._done.get(ident))
+
     async def run(self, ident: str, steps: Sequence[Step]) -> Sequence[str]:
         """The results of all steps, those of earlier tries included. Raises what a step raises."""
         done = self._done.setdefault(ident, [])
