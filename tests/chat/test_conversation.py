@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import pytest
 
 from bot.app.plain import plain
-from bot.domain.message import Buttons
+from bot.domain.message import Buttons, File
 from tests.chat.slack_bot import settings as slack_settings
 from tests.chat.slack_server import slack_server
 from tests.chat.wecom_server import NAME, WeComServer
@@ -40,6 +40,10 @@ class Talk(Protocol):
         """Everything lin sees there now."""
         ...
 
+    def files(self) -> dict[str, bytes]:
+        """The files lin can take away, by name."""
+        ...
+
 
 class OnConsole:
     at_once = 20
@@ -63,6 +67,9 @@ class OnConsole:
     def shows(self) -> str:
         return "\n".join(plain(m.blocks, "en") for m in self._shown)
 
+    def files(self) -> dict[str, bytes]:
+        return {b.name: b.content.encode() for m in self._shown for b in m.blocks if isinstance(b, File)}
+
 
 class OnSlack:
     at_once = 20
@@ -83,6 +90,9 @@ class OnSlack:
 
     def shows(self) -> str:
         return "\n".join(self.slack.shown("C0OPS"))
+
+    def files(self) -> dict[str, bytes]:
+        return {f["name"]: f["content"] for f in self.slack.space.files.values() if f["channel"] == "C0OPS"}
 
 
 class OnWeCom:
@@ -108,6 +118,11 @@ class OnWeCom:
 
     def shows(self) -> str:
         return "\n".join(self.wecom.shown("wecom:bot/ops"))
+
+    def files(self) -> dict[str, bytes]:
+        # In callback mode the robot has no files to give; the application gives them to who asked, alone.
+        room = "wecom:bot/ops" if self.wecom.mode == "socket" else "wecom:app/lin"
+        return dict(shown.file for shown in self.wecom.screen(room) if shown.file)
 
 
 def on_wecom(mode: Any) -> Callable[[Path], Any]:
@@ -199,6 +214,17 @@ async def test_a_night_from_the_declaration_to_the_postmortem(talk: Any) -> None
 
     await talk.types("/incident resolve")
     await sees(talk, "INC-1 resolved after")
+    await talk.types("/postmortem")
+
+    async def arrived() -> bool:
+        await talk.look()
+        return any(name.startswith("INC-1") and name.endswith(".md") for name in talk.files())
+
+    await hears(talk, arrived)
+    (report,) = (content.decode() for name, content in talk.files().items() if name.endswith(".md"))
+    assert "the shop is down" in report
+    assert "COS is down too" in report
+
     await talk.types("/nonsense")
     await sees(talk, "/help lists them all")
 
