@@ -27,6 +27,7 @@ ROWS: dict[str, Measure] = {
     "slack": chat.slack,
     "record": record.write,
     "long-night": record.read,
+    "wecom": chat.wecom,
 }
 
 

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median, quantiles
 
@@ -17,9 +17,11 @@ import httpx
 
 from tests.bench.table import Effort, Row, below
 from tests.chat.slack_server import SlackServer, slack_server
+from tests.chat.wecom_server import WeComServer
 from tests.serving import REPOSITORY, environ, free_port
 
 SLACK_TIMES, SLACK_LIMIT_S = 1.5, 3.0
+WECOM_MS, WECOM_LIMIT_S = 20.0, 5.0
 AT_ONCE = 100
 
 
@@ -50,10 +52,10 @@ def serving(toml: str, **secrets: str) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def bare_bolt(secret: str) -> Iterator[str]:
+def bare(module: str, **env_: str) -> Iterator[str]:
     """The peer's address."""
-    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), "SECRET": secret}
-    command = [sys.executable, "-m", "tests.bench.bare_bolt"]
+    env = {**os.environ, "PYTHONPATH": str(REPOSITORY), **env_}
+    command = [sys.executable, "-m", f"tests.bench.{module}"]
     with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
@@ -90,18 +92,18 @@ async def _measure(effort: Effort) -> tuple[list[float], list[float], tuple[floa
         with contextlib.ExitStack() as stack:
             # Starting them blocks, and the bot asks Slack nothing before it serves.
             bot = await asyncio.to_thread(stack.enter_context, serving(toml, **secrets))
-            bare = await asyncio.to_thread(stack.enter_context, bare_bolt(slack.signing_secret))
+            bolt = await asyncio.to_thread(stack.enter_context, bare("bare_bolt", SECRET=slack.signing_secret))
             await _one_by_one(slack, bot, 3)
-            await _one_by_one(slack, bare, 3)
+            await _one_by_one(slack, bolt, 3)
             for _ in range(effort.rounds):
                 ours += await _one_by_one(slack, bot, count)
-                peer += await _one_by_one(slack, bare, count)
-            return ours, peer, await _all_at_once(slack, bot), await _all_at_once(slack, bare)
+                peer += await _one_by_one(slack, bolt, count)
+            return ours, peer, await _all_at_once(slack, bot), await _all_at_once(slack, bolt)
 
 
 def slack(effort: Effort) -> Iterable[Row]:
     """A slash command beside a bare Bolt handler, and a hundred at once."""
-    ours, peer, together, bare = asyncio.run(_measure(effort))
+    ours, peer, together, theirs = asyncio.run(_measure(effort))
     ratio = _p99(ours) / _p99(peer)
     yield Row(
         row="Slack command to acknowledgement: p99",
@@ -119,9 +121,73 @@ def slack(effort: Effort) -> Iterable[Row]:
         together[0],
         SLACK_LIMIT_S,
         unit="s",
-        peer=bare[0],
+        peer=theirs[0],
         peer_name="bare Bolt handler",
-        note=f"{together[1]} of {AT_ONCE} acknowledged, {bare[1]} by the peer",
+        note=f"{together[1]} of {AT_ONCE} acknowledged, {theirs[1]} by the peer",
+    )
+
+
+async def _wecom_calls(wecom: WeComServer, url: str, texts: Sequence[str]) -> tuple[list[float], int]:
+    """Milliseconds to each answer of a callback, and how many were taken."""
+    wecom.caller.base = url
+    before = len(wecom.caller.answered)
+    for text in texts:
+        await wecom.types("wecom:app/lin", "lin", text)
+    done = wecom.caller.answered[before:]
+    return [took * 1000 for _, _, took in done], sum(status == 200 for _, status, _ in done)
+
+
+async def _wecom_at_once(wecom: WeComServer, url: str) -> tuple[float, int]:
+    wecom.caller.base = url
+    before = len(wecom.caller.answered)
+    await asyncio.gather(*(wecom.types("wecom:app/lin", "lin", f"/note at once {n}") for n in range(AT_ONCE)))
+    done = wecom.caller.answered[before:]
+    return max(took for _, _, took in done), sum(status == 200 for _, status, _ in done)
+
+
+async def _measure_wecom(effort: Effort) -> tuple[list[float], list[float], tuple[float, int], tuple[float, int]]:
+    count = 60 if effort.rounds > 1 else 5
+    ours: list[float] = []
+    peer: list[float] = []
+    async with WeComServer() as wecom:
+        app = wecom.settings().app
+        assert app is not None
+        keys = {"WARROOM_WECOM_SECRET": app.secret, "WARROOM_WECOM_TOKEN": app.token}
+        toml = f'[wecom]\ncorp_id = "{app.corp_id}"\nagent_id = {app.agent_id}\napi_url = "{wecom.api_url}"\n'
+        theirs = {"TOKEN": app.token, "AES_KEY": app.aes_key, "CORP_ID": app.corp_id}
+        with contextlib.ExitStack() as stack:
+            bot = await asyncio.to_thread(stack.enter_context, serving(toml, **keys, WARROOM_WECOM_AES_KEY=app.aes_key))
+            plain = await asyncio.to_thread(stack.enter_context, bare("bare_wechatpy", **theirs))
+            for url in (bot, plain):
+                await _wecom_calls(wecom, url, ["/note warm"] * 3)
+            for _ in range(effort.rounds):
+                for url, found in ((bot, ours), (plain, peer)):
+                    took, taken = await _wecom_calls(wecom, url, [f"/note line {n}" for n in range(count)])
+                    assert taken == count
+                    found += took
+            return ours, peer, await _wecom_at_once(wecom, bot), await _wecom_at_once(wecom, plain)
+
+
+def wecom(effort: Effort) -> Iterable[Row]:
+    """A message to WeCom's application beside a bare callback by wechatpy, and a hundred at once."""
+    ours, peer, together, theirs = asyncio.run(_measure_wecom(effort))
+    yield below(
+        "WeCom command to acknowledgement: p99",
+        _p99(ours),
+        WECOM_MS,
+        unit="ms",
+        peer=_p99(peer),
+        peer_name="bare wechatpy callback",
+        note=f"decrypted and recorded; median {median(ours):.3g} ms (peer {median(peer):.3g}), {len(ours)} commands",
+    )
+    yield below(
+        f"{AT_ONCE} WeCom commands at once: the last acknowledgement",
+        together[0],
+        WECOM_LIMIT_S,
+        unit="s",
+        peer=theirs[0],
+        peer_name="bare wechatpy callback",
+        note=f"{together[1]} of {AT_ONCE} acknowledged, {theirs[1]} by the peer",
     )
 
 
