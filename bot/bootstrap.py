@@ -67,7 +67,7 @@ from bot.app.service import Service
 from bot.app.which_page import key_of
 from bot.domain.alert import Alert
 from bot.domain.change import Posted
-from bot.domain.directory import Directory
+from bot.domain.directory import SEVERITIES, Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.log_filter import RewritingFilter
 from bot.domain.page import Callback, CallStatus
@@ -167,7 +167,13 @@ class Bot:
             scribe=FileScribe(config.templates),
         )
         self._hold = Hold(store, "wecom-bot", secrets.token_hex(8))
-        self._platforms = chat_platforms(config, Door(self.parts), clock, holds=self._holds)
+        self._platforms = chat_platforms(
+            config,
+            Door(self.parts),
+            clock,
+            holds=self._holds,
+            severities=sorted(self.parts.directory.severities),
+        )
         chat |= self._platforms
         self._ticker = Ticker()
         self._bell = Bell(config.database_url, self._look) if config.several else None
@@ -419,15 +425,25 @@ class OutsidePlatform(ChatPlatform, Protocol):
 
 
 def chat_platforms(
-    config: Config, door: ChatDoor, clock: Clock, *, holds: Callable[[], Awaitable[bool]]
+    config: Config,
+    door: ChatDoor,
+    clock: Clock,
+    *,
+    holds: Callable[[], Awaitable[bool]],
+    severities: Sequence[str] = tuple(SEVERITIES),
 ) -> dict[str, OutsidePlatform]:
-    """Those that are configured. Raises ConfigError where what they need is not installed."""
+    """Those that are configured. Raises ConfigError where what they need is not installed.
+
+    `severities` are offered where a form asks for one.
+    """
     found: dict[str, OutsidePlatform] = {}
     try:
         if config.slack is not None:
             from bot.adapters.slack import SlackPlatform
 
-            found["slack"] = SlackPlatform(config.slack, door, lang=config.lang, clock=clock, zone=config.timezone)
+            found["slack"] = SlackPlatform(
+                config.slack, door, lang=config.lang, clock=clock, zone=config.timezone, severities=severities
+            )
         if config.wecom is not None:
             from bot.adapters.wecom import WeComPlatform
 

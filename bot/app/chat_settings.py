@@ -18,7 +18,7 @@ Secret = Callable[[str], str]
 
 SLACK = SlackSettings(bot_token="")
 """What is not said is this."""
-SLACK_KEYS = ("mode", "api_url", "reaction", "room_name", "archive")
+SLACK_KEYS = ("mode", "api_url", "reaction", "room_name", "war_rooms", "archive")
 WECOM_KEYS = ("corp_id", "agent_id", "api_url", "bot_id", "bot_mode", "bot_url", "bot_name", "bot_ca_file")
 
 
@@ -30,6 +30,7 @@ def read_slack(value: Value, secret: Secret) -> SlackSettings | None:
         return None
     mode = _one_of(value("slack", "mode", "socket"), "slack.mode", ("socket", "http"))
     needed = ("bot_token", "app_token") if mode == "socket" else ("bot_token", "signing_secret")
+    rooms = _one_of(value("slack", "war_rooms", SLACK.war_rooms), "slack.war_rooms", ("public", "private"))
     _complete("slack", [f"WARROOM_{names[field]}" for field in needed if not given[field]])
     return SlackSettings(
         **given,
@@ -37,6 +38,7 @@ def read_slack(value: Value, secret: Secret) -> SlackSettings | None:
         api_url=_url(value("slack", "api_url", SLACK.api_url), "slack.api_url", ("https", "http")),
         reaction=value("slack", "reaction", SLACK.reaction).strip(":"),
         room_name=_room_name(value("slack", "room_name", SLACK.room_name)),
+        war_rooms="private" if rooms == "private" else "public",
         archive=_one_of(value("slack", "archive", "true").lower(), "slack.archive", ("true", "false")) == "true",
     )
 

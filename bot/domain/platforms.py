@@ -19,6 +19,8 @@ class SlackSettings:
     """The reaction that captures a message into the timeline."""
     room_name: str = "inc-{number}-{title}"
     """The name of a war room's channel; {number}, {title} and {date} are filled in."""
+    war_rooms: Literal["public", "private"] = "public"
+    """Who may see a war room: everybody in the workspace, or who is invited."""
     archive: bool = True
     """Whether a war room is archived when its incident is closed."""
 

@@ -147,6 +147,10 @@ def test_a_timeout_must_be_a_sensible_number(tmp_path: Path, seconds: str) -> No
             {"WARROOM_SLACK_BOT_TOKEN": "x", "WARROOM_SLACK_MODE": "http"},
             "slack is half configured: WARROOM_SLACK_SIGNING_SECRET not set",
         ),
+        (
+            {"WARROOM_SLACK_BOT_TOKEN": "x", "WARROOM_SLACK_APP_TOKEN": "x", "WARROOM_SLACK_WAR_ROOMS": "secret"},
+            "slack.war_rooms",
+        ),
         ({"WARROOM_WECOM_SECRET": "x"}, "WARROOM_WECOM_TOKEN, WARROOM_WECOM_AES_KEY, wecom.corp_id, wecom.agent_id"),
         ({"WARROOM_WECOM_BOT_SECRET": "x"}, "wecom.bot_id not set"),
     ],

@@ -189,8 +189,12 @@ def create(space: Workspace, args: Args) -> Args:
         raise Refused("invalid_name_specials" if len(name) <= 80 else "invalid_name_maxlength", name)
     if any(c.name == name for c in space.channels.values()):
         raise Refused("name_taken", name)
+    private = args.get("is_private") in (True, "1", "true")
+    needed = "groups:write" if private else "channels:manage"
+    if needed not in space.scopes:
+        raise Refused("missing_scope", needed)
     key = f"C0ROOM{next(space.numbers)}"
-    space.channels[key] = Channel(id=key, name=name, private=args.get("is_private") in (True, "1", "true"))
+    space.channels[key] = Channel(id=key, name=name, private=private)
     return {"channel": {"id": key, "name": name}}
 
 
@@ -333,7 +337,7 @@ METHODS: Mapping[str, tuple[str, Callable[[Workspace, Args], Args]]] = {
     "chat.getPermalink": ("", permalink),
     "conversations.history": ("channels:history|groups:history", history),
     "conversations.replies": ("channels:history|groups:history", replies),
-    "conversations.create": ("channels:manage", create),
+    "conversations.create": ("channels:manage|groups:write", create),
     "conversations.invite": ("channels:manage|groups:write", invite),
     "conversations.setTopic": ("channels:manage|groups:write", topic),
     "conversations.archive": ("channels:manage|groups:write", archive),

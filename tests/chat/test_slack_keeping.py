@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import deque
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -14,8 +15,10 @@ from bot.adapters.slack.read import declaration, read
 from bot.domain.incident import Room
 from bot.domain.message import Paragraph
 from bot.domain.text import same
-from tests.chat.slack_bot import Bot, bot
+from tests.chat.slack_bot import Bot, bot, settings
 from tests.chat.slack_limits import check_view
+from tests.chat.slack_server import slack_server
+from tests.chat.whole_bot import whole_bot
 
 MODES: list[Literal["http", "socket"]] = ["http", "socket"]
 
@@ -101,6 +104,26 @@ async def test_a_file_is_kept_by_its_name() -> None:
 
 
 # --- the form
+
+
+async def test_the_form_offers_the_severities_of_the_team(tmp_path: Path) -> None:
+    (tmp_path / "severities.yaml").write_text("severities: {sev0: {room: true}, minor: {page: false}}\n")
+    async with (
+        slack_server(mode="http") as slack,
+        whole_bot(tmp_path, slack=settings(slack), oncall=tmp_path / "severities.yaml") as whole,
+    ):
+        slack.events_url = f"{whole.bot.config.url}/slack/events"
+        await slack.types("C0OPS", "U0LIN", "/incident declare")
+        (view,) = slack.space.views.values()
+        (choice,) = (b["element"]["options"] for b in view["blocks"] if b["block_id"] == "severity")
+        assert [option["value"] for option in choice] == ["minor", "sev0", "sev1", "sev2", "sev3", "sev4"]
+        await slack.submits("U0LIN", title="a slow page", severity="minor", env="")
+
+        async def declared() -> bool:
+            return "INC-1" in "\n".join(slack.shown("C0OPS"))
+
+        await whole.until(declared, lambda: slack.shown("C0OPS"))
+        assert "minor" in "\n".join(slack.shown("C0OPS"))
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -36,6 +36,15 @@ async def test_a_room_has_a_name_people_a_topic_and_the_way_to_the_console() -> 
         assert b.slack.complaints == []
 
 
+@pytest.mark.parametrize("kind", ["public", "private"])
+async def test_who_may_see_a_war_room_is_configured(kind: str) -> None:
+    async with bot(settings={"war_rooms": kind}) as b:
+        made = await b.platform.create_room(WANTED)
+        channel = b.slack.space.channels[made.key.removeprefix("slack:")]
+        assert (channel.private, channel.members[1:]) == (kind == "private", ["U0LIN", "U0WANG"])
+        assert b.slack.complaints == []
+
+
 async def test_a_name_that_is_taken_gets_another_ending() -> None:
     async with bot() as b:
         keys = [(await b.platform.create_room(WANTED)).key.removeprefix("slack:") for _ in range(6)]

@@ -17,7 +17,7 @@ NEEDED: Mapping[str, str] = {
     "commands": "there are no slash commands",
     "chat:write": "nothing can be said",
     "channels:manage": "no war room can be created",
-    "groups:write": "private war rooms get no members and no topic, and are not archived",
+    "groups:write": "no private war room can be created, filled or archived",
     "channels:read": "public channels cannot be looked up",
     "groups:read": "private channels cannot be looked up",
     "pins:write": "the summary of a war room is not pinned",

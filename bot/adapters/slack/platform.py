@@ -74,7 +74,9 @@ class SlackPlatform:
         self._langs: Recent[Lang] = Recent()
         self._api = Api(token=settings.bot_token, base_url=settings.api_url)
         self._people = People(self._api, clock)
-        self._rooms = Rooms(self._api, clock, template=settings.room_name, zone=zone)
+        self._rooms = Rooms(
+            self._api, clock, template=settings.room_name, zone=zone, private=settings.war_rooms == "private"
+        )
         self._answers = Answers(self._api, clock)
         self._poster = Poster(self._api, clock, Pace(clock, gap_s=gap_s))
         modals = Modals(self._api, severities, self._lang_of)

@@ -42,13 +42,14 @@ class _Progress:
 
 
 class Rooms:
-    """`template` names the channels: {number}, {title} and {date} are filled in."""
+    """`template` names the channels: {number}, {title} and {date} are filled in. `private` ones only members see."""
 
-    def __init__(self, api: Api, clock: Clock, *, template: str, zone: tzinfo) -> None:
+    def __init__(self, api: Api, clock: Clock, *, template: str, zone: tzinfo, private: bool = False) -> None:
         self._api = api
         self._clock = clock
         self._template = template
         self._zone = zone
+        self._private = private
 
     async def create(self, wanted: NewRoom) -> Made:
         """Make the channel, then invite, set the topic and the bookmark. Raises SendFailed when there is no channel."""
@@ -75,7 +76,9 @@ class Rooms:
             ending = "" if not tries else f"-{tries + 1}" if tries < TRIES - 1 else f"-{secrets.token_hex(3)}"
             try:
                 answer = await self._api.call(
-                    self._api.client.conversations_create, name=name[: NAME_LENGTH - len(ending)] + ending
+                    self._api.client.conversations_create,
+                    name=name[: NAME_LENGTH - len(ending)] + ending,
+                    is_private=self._private,
                 )
             except SlackRefused as exc:
                 if exc.error != "name_taken" or tries == TRIES - 1:
