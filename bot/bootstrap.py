@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import uvicorn
 from fastapi import FastAPI
@@ -70,7 +70,7 @@ from bot.domain.change import Posted
 from bot.domain.directory import SEVERITIES, Directory
 from bot.domain.errors import ConfigError, StoreUnavailable, WarroomError
 from bot.domain.log_filter import RewritingFilter
-from bot.domain.page import Callback, CallStatus
+from bot.domain.page import Callback, CallStatus, Reported
 from bot.domain.pager_kinds import hears
 from bot.domain.probe import Agent
 from bot.wire.nats import Subjects
@@ -79,6 +79,7 @@ from bot.wire.signing import Signer
 if TYPE_CHECKING:
     from bot.adapters.agents.nats_dial import NatsAddress
 
+T = TypeVar("T")
 log = logging.getLogger("warroom")
 
 SILENT_S = 15.0
@@ -250,8 +251,8 @@ class Bot:
 
     @asynccontextmanager
     async def _lifespan(self, _app: FastAPI) -> AsyncIterator[None]:
-        await self._gate.load()
-        await self.service.prepare()
+        await patiently(self._gate.load)
+        await patiently(self.service.prepare)
         stop = asyncio.Event()
         delivering = asyncio.create_task(self.deliverer.run(stop))
         nats = asyncio.create_task(self._nats(nats_address(self.config)))
@@ -354,15 +355,15 @@ class Bot:
             protected=lab,
         )
 
-    async def _phone(self, pager: str, said: Callback) -> bool:
+    async def _phone(self, pager: str, said: Callback) -> Reported:
         try:
-            return await self._reported(pager, said)
+            return Reported.RECORDED if await self._reported(pager, said) else Reported.UNKNOWN
         except StoreUnavailable:
             # The provider will not say it again for as long as it takes: a pressed key is kept on the disk.
             row = {**asdict(said), "pager": pager, "page": said.key}
             ident = f"{pager}:{said.key}:{','.join(said.refs)}:{said.phone}:{said.status}:{said.digits}"
             if await self.degraded.keep("callback", ident, row):
-                return True
+                return Reported.KEPT
             raise
 
     async def _reported(self, pager: str, said: Callback) -> bool:
@@ -497,31 +498,43 @@ def alone_on(config: Config) -> Alone | None:
     return alone
 
 
-async def open_store(config: Config, redactor: Redactor, *, wait_s: float | None = None) -> SqlStore:
-    """The database, migrated if it is a SQLite file of our own; one that is away is waited for.
+async def patiently(work: Callable[[], Awaitable[T]], *, wait_s: float | None = None) -> T:
+    """Do something with the database at the start; while that is away it is waited for, and the log says so.
 
-    Raises ConfigError with the fix, StoreUnavailable when it is not back in time.
+    Raises StoreUnavailable when it is not back in time.
     """
-    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
     wait_s = DATABASE_S if wait_s is None else wait_s
     ends = time.monotonic() + wait_s
+    while True:
+        try:
+            return await work()
+        except StoreUnavailable as exc:
+            if (left_s := ends - time.monotonic()) <= 0:
+                raise StoreUnavailable(f"database: {exc}; waited {wait_s:g} s for it") from exc
+            log.warning("%s; waiting for it for %.0f s more", exc, left_s)
+            await asyncio.sleep(min(DATABASE_AGAIN_S, left_s))
+
+
+async def open_store(config: Config, redactor: Redactor, *, wait_s: float | None = None) -> SqlStore:
+    """The database, migrated if it is a SQLite file of our own.
+
+    Raises ConfigError with the fix, StoreUnavailable when it is away for too long.
+    """
+    store = SqlStore(config.database_url, redactor=redactor, lang=config.lang, alone=alone_on(config))
+
+    async def proven() -> None:
+        if not config.several:
+            await store.upgrade()
+        await store.prove()
+
     try:
-        while True:
-            try:
-                if not config.several:
-                    await store.upgrade()
-                await store.prove()
-                return store
-            except StoreUnavailable as exc:
-                if (left_s := ends - time.monotonic()) <= 0:
-                    raise StoreUnavailable(f"database: {exc}; waited {wait_s:g} s for it") from exc
-                log.warning("%s; waiting for it for %.0f s more", exc, left_s)
-                await asyncio.sleep(min(DATABASE_AGAIN_S, left_s))
+        await patiently(proven, wait_s=wait_s)
     except BaseException as exc:
         await store.close()
         if isinstance(exc, ConfigError):
             raise ConfigError(f"database: {exc}") from exc
         raise
+    return store
 
 
 async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
@@ -531,7 +544,7 @@ async def build(config: Config, *, lab: Sequence[Route] = ()) -> Bot:
         handler.addFilter(RewritingFilter(redactor.text))
     store = await open_store(config, redactor)
     try:
-        return Bot(config, store=store, kept=await Kept.load(store), lab=lab)
+        return Bot(config, store=store, kept=await patiently(lambda: Kept.load(store)), lab=lab)
     except BaseException:
         await store.close()
         raise

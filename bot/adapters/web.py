@@ -27,14 +27,20 @@ from bot.app.service import MAIN_ROOM, Service
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import Entry, Incident, StatusUpdate, VendorCase
-from bot.domain.page import DIGIT_ACK, Callback, CallStatus
+from bot.domain.page import DIGIT_ACK, Callback, CallStatus, Reported
 from bot.domain.record import Correction
-from bot.domain.text import Lang, lang_of
+from bot.domain.text import Lang, Text, lang_of
 from bot.domain.webhooks import BadSignature
 
 log = logging.getLogger("warroom.web")
 
 MAX_BODY = 512 * 1024
+NOT_YET = Text(
+    "还没有记进数据库（现在不可用）：已存在本机，恢复后自动记入；在那之前本机不再为它打电话",
+    "not recorded yet: the database is away. It is kept here and recorded when the database is back; "
+    "until then this bot calls nobody about it",
+)
+PhoneReported = Callable[[str, Callback], Awaitable[Reported]]
 BEARER = HTTPBearer(auto_error=False, description="WARROOM_API_TOKEN")
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
@@ -133,7 +139,7 @@ def make_app(
     api_token: str,
     routes: Sequence[BaseRoute],
     phones: Mapping[str, Listens],
-    phone_reported: Callable[[str, Callback], Awaitable[bool]],
+    phone_reported: PhoneReported,
     links: Links,
     lifespan: Lifespan,
     base_url: str = "",
@@ -361,7 +367,7 @@ def _agents_api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
 def _hooks(
     app: FastAPI,
     phones: Mapping[str, Listens],
-    phone_reported: Callable[[str, Callback], Awaitable[bool]],
+    phone_reported: PhoneReported,
     base_url: str,
 ) -> None:
     async def take(request: Request, name: str, secret: str) -> Response:
@@ -379,10 +385,14 @@ def _hooks(
         except BadSignature as exc:
             log.warning("phone callback of %s refused: %s", name, exc)
             return JSONResponse({"error": str(exc)}, 401)
+        answer = heard.answer
         for said in heard.said:
-            if not await phone_reported(name, said) and heard.insists:
+            became = await phone_reported(name, said)
+            if became is Reported.UNKNOWN and heard.insists:
                 return JSONResponse({"error": f"no page {said.key!r}"}, 404)
-        return Response(heard.answer, media_type=heard.media_type)
+            if became is Reported.KEPT:
+                answer = heard.kept or answer
+        return Response(answer, media_type=heard.media_type)
 
     @app.post("/hooks/phone/{name}", include_in_schema=False)
     async def signed(request: Request, name: str) -> Response:
@@ -400,7 +410,7 @@ def _path(request: Request) -> str:
     return (raw.partition(b"?")[0] + (b"?" + query if query else b"")).decode("latin-1")
 
 
-def _ack_links(app: FastAPI, links: Links, phone_reported: Callable[[str, Callback], Awaitable[bool]]) -> None:
+def _ack_links(app: FastAPI, links: Links, phone_reported: PhoneReported) -> None:
     """A link previewer must not acknowledge: GET shows a button, only its POST counts."""
 
     @app.get("/ack/{signature}/{key:path}", include_in_schema=False)
@@ -418,8 +428,12 @@ def _ack_links(app: FastAPI, links: Links, phone_reported: Callable[[str, Callba
     async def take(signature: str, key: str) -> HTMLResponse:
         if not links.fits(signature, key):
             return HTMLResponse("<h1>链接无效 · this link is not valid</h1>", 404)
-        if not await phone_reported("link", Callback(key=key, status=CallStatus.ANSWERED, digits=DIGIT_ACK)):
+        became = await phone_reported("link", Callback(key=key, status=CallStatus.ANSWERED, digits=DIGIT_ACK))
+        if became is Reported.UNKNOWN:
             return HTMLResponse("<h1>没有这个故障 · no such incident</h1>", 404)
+        if became is Reported.KEPT:
+            # Not done: whoever reads "acknowledged" goes back to sleep.
+            return HTMLResponse(f"<h1>{NOT_YET.zh} · {NOT_YET.en}</h1>", 202)
         return HTMLResponse("<h1>已确认 · acknowledged</h1>")
 
 

@@ -1,7 +1,8 @@
 """Alerts taken in: the same one again is no news, a storm is one incident, and what fires is looked at at once.
 
 One transaction for each delivery: what is known, which incidents, the timeline, the card, and where a new incident
-pages, its escalation. Locks are taken in one order: the source, then incidents by id.
+pages, its escalation. Locks are taken in one order: the source, known incidents by id, the
+number of a new one.
 """
 
 from __future__ import annotations
@@ -95,20 +96,31 @@ async def take(parts: Parts, source: AlertSource, alerts: Sequence[Alert]) -> Ta
     async with parts.store.begin() as tx:
         await tx.alerts.lock(source.name)
         plan = await _plan(parts, tx, source, _latest(alerts), taken)
+        known = await _locked(tx, source, plan)
         for news in plan.fresh:
             incident = await _opened(parts, tx, source, news)
             taken.opened.append(incident.id)
             then = await first_look(parts, tx, incident, by=source.name)
             later += [then] if then is not None else []
         for ident in sorted(plan.joined):
-            known = await tx.incidents.get(ident)
-            if known is not None:
+            if ident in known:
                 taken.joined.append(ident)
-                await _tell(parts, tx, known, plan.joined[ident])
+                await _tell(parts, tx, known[ident], plan.joined[ident])
     parts.wake()
     for then in later:
         await then()
     return taken
+
+
+async def _locked(tx: Tx, source: AlertSource, plan: _Plan) -> dict[str, Incident]:
+    """The incidents there are already that this delivery may touch, the one in the source's room included.
+
+    Before a new one is numbered, since other deliveries wait for the numbers.
+    """
+    room = await tx.rooms.get(source.room)
+    idents = {*plan.joined, *((room.incident,) if room and room.incident else ())}
+    found = [await tx.incidents.get(ident) for ident in sorted(idents)]
+    return {incident.id: incident for incident in found if incident is not None}
 
 
 def _latest(alerts: Sequence[Alert]) -> Sequence[Alert]:

@@ -27,7 +27,7 @@ from bot.app.outgoing import (
     read_message,
     read_page,
 )
-from bot.app.placing import NotWanted, Placer, in_time
+from bot.app.placing import STARTING, ClaimLost, NotWanted, Placer, in_time
 from bot.app.ports import ChatPlatform, Clock, OutboxRow, Pager, Partial, Store, Tx
 from bot.domain.errors import SendFailed, StoreUnavailable
 from bot.domain.incident import Entry, EntryKind, Incident, Room
@@ -73,9 +73,9 @@ class Deliverer:
     ) -> None:
         self._store = store
         self._chat = chat
-        self._placer = Placer(store, pagers, lease_s)
         self._clock = clock
         self._owner = owner or secrets.token_hex(8)
+        self._placer = Placer(store, pagers, owner=self._owner, lease_s=lease_s, on_its_way=self._turn_is_free)
         self._lease_s = lease_s
         self._poll_s = poll_s
         self._recorded = recorded
@@ -83,6 +83,7 @@ class Deliverer:
         self._wake = {kind: asyncio.Event() for kind in AT_ONCE}
         self._full = dict.fromkeys(AT_ONCE, False)
         """Whether more may be waiting than the last look could take."""
+        self._paging: set[asyncio.Task[None]] = set()
 
     def wake(self) -> None:
         """Something was queued: look now instead of at the next poll."""
@@ -102,10 +103,10 @@ class Deliverer:
 
     async def _drain(self, kind: str, send: Callable[[OutboxRow], Awaitable[None]], stop: asyncio.Event) -> None:
         async with asyncio.TaskGroup() as sends:
-            busy: set[asyncio.Task[None]] = set()
+            busy = self._paging if kind == "page" else set()
             while not stop.is_set():
                 self._wake[kind].clear()
-                free = AT_ONCE[kind] - len(busy)
+                free = min(AT_ONCE[kind] - len(busy), self._turns() if kind == "page" else AT_ONCE[kind])
                 rows = await self._claim(kind, free)
                 # Fewer than could be taken: these were all. More than that are waited for, not looked for.
                 self._full[kind] = len(rows) >= free
@@ -115,6 +116,19 @@ class Deliverer:
                     task.add_done_callback(busy.discard)
                 if not rows or not self._full[kind]:
                     await self._rest(kind, stop)
+
+    def _turns(self) -> int:
+        """How many more pages could be begun now.
+
+        One takes a turn unless it only waits for its provider: a lease must not run out in a queue of ours, neither
+        before the call nor before its record. Claimed by the hundred, it did; then nothing was ever recorded in time.
+        """
+        return STARTING - (len(self._paging) - self._placer.waiting)
+
+    def _turn_is_free(self) -> None:
+        """More pages are waiting than could be claimed: look again, for several at once."""
+        if self._full["page"] and self._turns() >= STARTING // 2:
+            self._wake["page"].set()
 
     async def _claim(self, kind: str, limit: int) -> Sequence[OutboxRow]:
         if limit <= 0:
@@ -155,8 +169,10 @@ class Deliverer:
             # One row's trouble must not stop the loop that wakes people up; its lease runs out and it comes again.
             log.exception("%s: could not be handled", row.key)
         finally:
-            # The next message of the room was waiting for this one; a page only where there are very many.
-            if row.kind != "page" or self._full["page"]:
+            # The next message of the room was waiting for this one; a page only where there are many.
+            if row.kind == "page":
+                self._turn_is_free()
+            else:
                 self._wake[row.kind].set()
 
     async def _say(self, row: OutboxRow) -> None:
@@ -206,6 +222,9 @@ class Deliverer:
             return
         try:
             pager, ref = await self._placer.place(row, page)
+        except ClaimLost:
+            log.warning("%s: its lease ran out before anybody was called; it is taken up again", row.key)
+            self._wake["page"].set()
         except NotWanted:
             await self._finish(row, state="cancelled", entry=Cancelled(page=page))
         except SendFailed as error:

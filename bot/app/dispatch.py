@@ -229,6 +229,8 @@ def _error_blocks(error: UserError) -> tuple[Block, ...]:
     return (Header(text=error.text, tone="warn"),)
 
 
+KEPT = "not_yet_recorded"
+"""The code of the answer to a command that waits in the spool."""
 SPOOLED = ("ack",)
 """Verbs that stop phones: they are kept beside the database while that is away, and carried out later."""
 
@@ -255,7 +257,7 @@ async def merge_command(parts: Parts, row: Mapping[str, Any]) -> None:
 
 def _kept(reason: str) -> UserError:
     return UserError(
-        "not_yet_recorded",
+        KEPT,
         Text(
             f"记下了，但还没有写进数据库（现在不可写：{reason}）；恢复后自动执行，本机不再因新告警打电话",
             f"noted, not yet recorded: the database is away ({reason}). It is carried out when it is back, and until "

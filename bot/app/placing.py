@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 STARTING = 16
 """So many pages at once are between the last look at their incident and their request: with hundreds, each would wait
 for the others' turns of the loop, and an acknowledgement of meanwhile would come too late (measured: 600 ms)."""
+LEAST = 0.3
+"""Of the lease: with less of it left nobody is asked any more, since the answer would come too late."""
 START_S = 0.02
 """By then a request is on its way, however long its answer takes."""
 
@@ -28,17 +30,37 @@ class NotWanted(Exception):
     """Somebody acknowledged, or it is over: the page must not go out."""
 
 
-class Placer:
-    """The phone providers in their order. Every request ends within eight tenths of the lease."""
+class ClaimLost(Exception):
+    """The lease has run out, or nearly so, before the provider was asked: whoever claims the page next calls."""
 
-    def __init__(self, store: Store, pagers: Sequence[Pager], lease_s: float) -> None:
+
+class Placer:
+    """The phone providers in their order. Every request ends two tenths of the lease before the claim does.
+
+    `owner` is who claims; `on_its_way` is called when a request has left and only its answer is waited for.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        pagers: Sequence[Pager],
+        *,
+        owner: str,
+        lease_s: float,
+        on_its_way: Callable[[], None] = lambda: None,
+    ) -> None:
         self._store = store
         self._pagers = pagers
+        self._owner = owner
+        self._lease_s = lease_s
         self._most_s = lease_s * 0.8
+        self._on_its_way = on_its_way
         self._starting = asyncio.Semaphore(STARTING)
+        self.waiting = 0
+        """Requests that have left and are not answered."""
 
     async def place(self, row: OutboxRow, page: Page) -> tuple[Pager, str]:
-        """The provider that took it, and its reference. Raises NotWanted, SendFailed, StoreUnavailable."""
+        """The provider that took it, and its reference. Raises NotWanted, ClaimLost, SendFailed, StoreUnavailable."""
         if not self._pagers:
             raise SendFailed("no phone provider is configured ([[pagers]])", permanent=True)
         start = first_pager(len(self._pagers), row.attempts)
@@ -69,20 +91,35 @@ class Placer:
             if known is not None:
                 return known
         async with self._starting:
-            # Read last: nothing but this may lie between knowing that the page is wanted and sending it.
+            # Read last: nothing but this may lie between knowing that the page is wanted, and ours, and sending it.
             async with self._store.begin() as tx:
                 await self._within_limits(tx, pager, page)
                 incident = await tx.incidents.look(row.incident) if row.incident else None
+                lease = await tx.outbox.lease_left(row, owner=self._owner)
             if outdated(row, incident):
                 raise NotWanted
-            most_s = ends - asyncio.get_running_loop().time()
+            most_s = self._time_for(lease)
             calling = asyncio.ensure_future(in_time(pager.call(page), most_s))
             try:
                 await asyncio.wait([calling], timeout=START_S)
             except asyncio.CancelledError:
                 calling.cancel()
                 raise
-        return await calling
+        if calling.done():
+            return calling.result()
+        self.waiting += 1
+        self._on_its_way()
+        try:
+            return await calling
+        finally:
+            self.waiting -= 1
+
+    def _time_for(self, lease: timedelta | None) -> float:
+        """How long a request may take (s): what comes of it has to be recorded while the page is ours."""
+        left_s = lease.total_seconds() if lease else 0.0
+        if left_s < self._lease_s * LEAST:
+            raise ClaimLost
+        return left_s - self._lease_s * 0.2
 
     async def _within_limits(self, tx: Tx, pager: Pager, page: Page) -> None:
         """What the provider would refuse anyway goes elsewhere at once. Raises SendFailed."""

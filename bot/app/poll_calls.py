@@ -38,7 +38,7 @@ class CallPoller:
     """Asks the providers `tells` (by name) about the calls they took, and passes on what is new to `reported`."""
 
     def __init__(
-        self, store: Store, tells: Mapping[str, Tells], reported: Callable[[str, Callback], Awaitable[bool]]
+        self, store: Store, tells: Mapping[str, Tells], reported: Callable[[str, Callback], Awaitable[object]]
     ) -> None:
         self._store = store
         self._tells = tells

@@ -224,12 +224,15 @@ class Given:
 class Heard:
     """What such a request says (nothing, for events of no interest), and the answer its sender wants.
 
+    `kept` is the answer while the database is away and what was said is only kept on the disk; "" for the same one.
+
     `insists`: where no page fits, the sender is answered 404, so that it tries again or mends its key. Others send
     events of everybody, and would switch us off for it.
     """
 
     said: Sequence[Callback] = ()
     answer: str = '{"result": 0, "errmsg": "OK"}'
+    kept: str = ""
     media_type: str = "application/json"
     insists: bool = True
 
@@ -533,6 +536,10 @@ class Outbox(Protocol):
         Pages come before chat. A room has one chat row out at a time, and one that has to wait for its next try lets
         none past, so its messages keep their order. Rooms whose key begins with one of `but` are left to others.
         """
+        ...
+
+    async def lease_left(self, row: OutboxRow, *, owner: str) -> timedelta | None:
+        """How much longer a claim holds, by the database's clock, cancelled or not; None when it is lost."""
         ...
 
     async def ref(self, key: str) -> str | None:

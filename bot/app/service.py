@@ -12,7 +12,7 @@ from bot.app import probe, probe_interrupted, related, timeline
 from bot.app.admit import Gate
 from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
-from bot.app.dispatch import handle
+from bot.app.dispatch import KEPT, handle
 from bot.app.incident_moves import investigating
 from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
@@ -254,6 +254,10 @@ class Service:
         self._check_room(room)
         with collecting() as said:
             error = await handle(self._parts, text, user=user, room=room)
+        if error is not None and error.code == KEPT:
+            # What was said is nowhere but in the room: the database is away.
+            words = error.text.in_(lang or self._parts.lang)
+            return {"error": KEPT, "messages": [{"key": "", "text": words, "blocks": []}], "run": None}
         for key in list(dict.fromkeys(said)):
             await self._parts.jobs.wait(key, RUN_WAIT_S)
         async with self._parts.store.begin() as tx:

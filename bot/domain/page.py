@@ -29,6 +29,14 @@ class Person:
         return {"slack": self.slack, "wecom": self.wecom}.get(platform, "")
 
 
+class Reported(StrEnum):
+    """What became of a report: recorded, only kept on the disk until the database is back, or about no page of ours."""
+
+    RECORDED = "recorded"
+    KEPT = "kept"
+    UNKNOWN = "unknown"
+
+
 class CallStatus(StrEnum):
     """What a phone reports."""
 

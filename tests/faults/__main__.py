@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import itertools
 import json
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -24,6 +25,8 @@ from tests.faults.world import Spec, run
 
 def main() -> int:
     args = _arguments().parse_args()
+    # Ended from outside it takes its servers with it, as at its own end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     began = time.monotonic()
     done = (
         [json.loads(line) for line in args.state.read_text().splitlines()] if args.state and args.state.exists() else []

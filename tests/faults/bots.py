@@ -18,7 +18,7 @@ from typing import Any
 from tests.faults.crash import POINTS
 from tests.serving import REPOSITORY, environ
 
-UP_S = 15.0
+UP_S = 30.0
 """A bot that does not send by then is killed as it is."""
 
 
@@ -97,15 +97,15 @@ class Plan:
     stop_s: float = 0.0
 
 
-def draw(dice: random.Random, *, lease_s: float, stops: float) -> Plan:
+def draw(dice: random.Random, *, lease_s: float, stops: float, points: Sequence[str] = POINTS, pace: int = 1) -> Plan:
     """Most deaths are at crash points or soon after; `stops` of the lives stand still beyond their lease first."""
-    point = dice.choice(POINTS) if dice.random() < 0.7 else ""
+    point = dice.choice(points) if dice.random() < 0.7 else ""
     act = "stop" if dice.random() < stops else "kill"
     from_up = bool(point) or act == "stop" or dice.random() < 0.7
     after = dice.uniform(0.8, 2.0) if point else dice.uniform(0.05, 1.2)
     # Now and then one lives for longer than a lease, so that leases of the dead are taken over.
-    after += lease_s + 2.5 if dice.random() < 0.06 else 0.0
-    return Plan(point, dice.choice((1, 1, 1, 2, 3)), after, from_up, act, lease_s + dice.uniform(0.3, 1.2))
+    after += lease_s / pace + 2.5 if dice.random() < 0.06 else 0.0
+    return Plan(point, dice.choice((1, 1, 1, 2, 3)), after * pace, from_up, act, lease_s + dice.uniform(0.3, 1.2))
 
 
 class Replica:

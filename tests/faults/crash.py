@@ -24,6 +24,8 @@ POINTS = (
 )
 _RANK = {what: rank for rank, what in enumerate(("look", "open", "step", "claim", "record", "ack"))}
 _looked: ContextVar[dict[str, Any] | None] = ContextVar("looked", default=None)
+_page: ContextVar[dict[str, Any] | None] = ContextVar("page", default=None)
+"""What the present task does with a page it has claimed: {"generation", "database"}, the latter in s so far."""
 
 
 class Recorder:
@@ -34,7 +36,8 @@ class Recorder:
         self._point, self._left, self._act = point, nth, act
 
     def write(self, event: str, **facts: Any) -> None:
-        line = json.dumps({"e": event, "at": time.monotonic(), "pid": os.getpid(), **facts})
+        row = {"e": event, "at": time.monotonic(), "pid": os.getpid(), "ran": running_s(), **facts}
+        line = json.dumps(row | {"database": page["database"]} if (page := _page.get()) else row)
         os.write(self._file, line.encode() + b"\n")
 
     def reach(self, point: str) -> None:
@@ -50,6 +53,11 @@ def running_s() -> float:
     """Seconds in which this thread ran or waited for a processor; the rest of an interval is waiting for others."""
     ran, waited, _ = Path("/proc/self/schedstat").read_bytes().split()
     return (int(ran) + int(waited)) / 1e9
+
+
+def waited_s() -> float:
+    """Seconds in which this thread waited for a processor."""
+    return int(Path("/proc/self/schedstat").read_bytes().split()[1]) / 1e9
 
 
 def install(recorder: Recorder) -> None:
@@ -73,13 +81,18 @@ def _store(recorder: Recorder) -> None:
 
     @asynccontextmanager
     async def watched(self: SqlStore) -> AsyncIterator[Any]:
-        what, done = "", []
-        async with begin(self) as tx:
-            yield tx
-            done = tx._session.__dict__.get("faults", [])
-            what = max((one for one, _ in done), key=lambda one: _RANK[one], default="")
-            if what in COMMITS:
-                recorder.reach(f"before-commit:{what}")
+        what, done, page = "", [], _page.get()
+        began = time.monotonic()
+        try:
+            async with begin(self) as tx:
+                yield tx
+                done = tx._session.__dict__.get("faults", [])
+                what = max((one for one, _ in done), key=lambda one: _RANK[one], default="")
+                if what in COMMITS:
+                    recorder.reach(f"before-commit:{what}")
+        finally:
+            if page is not None:
+                page["database"] += time.monotonic() - began
         for one, facts in done:
             if one == "look":
                 facts["seen"]["read"] = time.monotonic()
@@ -128,7 +141,7 @@ def _saved(incidents: Any, _result: Any, incident: Any) -> None:
 
 
 def _look(incidents: Any, _result: Any, _incident: str, *, since: float) -> None:
-    seen = {"look": since, "looked": time.monotonic(), "busy": running_s()}
+    seen = {"look": since, "looked": time.monotonic(), "waited": waited_s()}
     _looked.set(seen)
     note(incidents, "look", seen=seen)
 
@@ -136,8 +149,13 @@ def _look(incidents: Any, _result: Any, _incident: str, *, since: float) -> None
 def _posts(recorder: Recorder) -> None:
     from bot.adapters.pagers.http import Http
     from bot.app.deliver import Deliverer
+    from bot.app.placing import Placer
 
-    ask, run = Http.ask, Deliverer.run
+    ask, run, place = Http.ask, Deliverer.run, Placer.place
+
+    async def placing(self: Placer, row: Any, page: Any) -> Any:
+        _page.set({"generation": row.generation, "database": 0.0})
+        return await place(self, row, page)
 
     async def watched(self: Http, method: str, url: str, **request: Any) -> Any:
         key = dict(request.get("headers") or {}).get("idempotency-key")
@@ -145,8 +163,9 @@ def _posts(recorder: Recorder) -> None:
             return await ask(self, method, url, **request)
         recorder.reach("before-post")
         seen = dict(_looked.get() or {})
-        busy = running_s() - seen.pop("busy", 0.0) if seen else 0.0
-        recorder.write("post", key=key, busy=busy, **seen)
+        waited = waited_s() - seen.pop("waited", 0.0) if seen else 0.0
+        page = _page.get() or {}
+        recorder.write("post", key=key, waited=waited, generation=page.get("generation", 0), **seen)
         try:
             answer = await ask(self, method, url, **request)
         except BaseException as exc:
@@ -162,4 +181,5 @@ def _posts(recorder: Recorder) -> None:
         await run(self, stop)
 
     Http.ask = watched  # type: ignore[method-assign]
+    Placer.place = placing  # type: ignore[method-assign]
     Deliverer.run = up  # type: ignore[method-assign]

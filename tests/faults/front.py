@@ -7,17 +7,18 @@ import random
 from collections.abc import Sequence
 from contextlib import suppress
 
+from tests.ports import free_port
+
 
 class Front:
     """Relays TCP; a bot that refuses is passed over, one that stands still keeps its connection waiting."""
 
     def __init__(self, ports: Sequence[int], seed: int) -> None:
         self._ports, self._dice = list(ports), random.Random(seed)
-        self.port = 0
+        self.port = free_port()
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
         self._server.close()

@@ -5,29 +5,30 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-AFTER_ACK_S = 0.05
-Rows = list[dict[str, Any]]
-Rounds = tuple[Sequence[Sequence[str]], Sequence[Sequence[str]]]
+from tests.faults.excuses import Attempt, attempts_of, overlap
+from tests.faults.ledger import Ledger, Rounds
+from tests.faults.load import LAST
 
+AFTER_ACK_S = 0.05
 VIOLATIONS = {
     "never_called": "pages whose phone never rang although nobody had acknowledged",
     "promised_and_lost": "pages or acknowledgements that were answered with success and are not in the database",
     "effects": "pages for which a phone rang more than once (at a provider that honours keys)",
     "duplicates": "POSTs of a key beyond the first and beyond what was uncertain",
     "after_ack": "POSTs that began more than 50 ms after the acknowledgement had committed",
+    "after_claim": "POSTs that began although the claim was lost before the last look",
     "late_unrecorded": "calls that crossed an acknowledgement and are not recorded as late",
     "steps": "steps skipped, repeated, out of order, or for the wrong people",
     "page_entries": "pages without exactly one timeline entry",
     "ack_entries": "acknowledgements without exactly one timeline entry",
     "stuck": "rows that were due and free for longer than lease + 2 s with a bot up",
     "timers": "incidents that lost their timer, or that the auditor had to mend",
-    "fell_over": "bots that ended by themselves although their database was there",
+    "fell_over": "bots that ended by themselves",
     "forged": "POSTs whose signature or key did not fit",
 }
 """What must be 0."""
@@ -47,39 +48,11 @@ COUNTS = {
     "posts": "POSTs that reached the provider",
     "raw_duplicates": "... of them repeats of a key",
     "allowed_duplicates": "repeats that uncertain outcomes allow",
+    "kept_acks": 'acknowledgements answered with "not recorded yet", and found later',
+    "slow": "uncertain outcomes for which a measured want of processor or database is the reason",
     "late_calls": "POSTs of stopped or descheduled bots after the acknowledgement (late_call)",
     "coalesced_steps": "steps that were taken together with a later one",
 }
-
-
-@dataclass
-class Ledger:
-    """What everybody wrote down in one world. `people` are the steps: once through, then for ever.
-
-    `posts` (key, at) at the provider; `injected` (key, fault, at, how long the provider took); `events` of
-    `tests.faults.crash`; `lives` (pid, began, ended, how, stops); `crashes` of the database (from, until).
-    """
-
-    name: str = ""
-    seed: int = 0
-    lease_s: float = 1.0
-    honours_keys: bool = True
-    took_s: float = 0.0
-    people: Rounds = ((), ())
-    posts: list[tuple[str, float]] = field(default_factory=list)
-    effects: Mapping[str, int] = field(default_factory=dict)
-    forged: int = 0
-    injected: list[tuple[str, str, float, float]] = field(default_factory=list)
-    refusals: int = 0
-    events: Rows = field(default_factory=list)
-    lives: list[tuple[int, float, float, str, list[tuple[float, float]]]] = field(default_factory=list)
-    crashes: list[tuple[float, float]] = field(default_factory=list)
-    rows: Mapping[str, Rows] = field(default_factory=dict)
-    promised_rooms: list[str] = field(default_factory=list)
-    promised_acks: list[tuple[str, str]] = field(default_factory=list)
-    ack_answers: Mapping[str, float] = field(default_factory=dict)
-    stuck: list[str] = field(default_factory=list)
-    without_timer: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -107,97 +80,16 @@ class Verdict:
 def judge(ledger: Ledger) -> Verdict:
     """Everything that can be said about one world."""
     verdict = Verdict()
-    attempts = list(_attempts(ledger))
+    attempts = list(attempts_of(ledger))
     _count(ledger, verdict)
     _never_called(ledger, verdict)
     _duplicates(ledger, verdict, attempts)
     _after_ack(ledger, verdict, attempts)
+    _after_claim(ledger, verdict, attempts)
     _steps(ledger, verdict)
     _entries(ledger, verdict)
     _kept(ledger, verdict)
     return verdict
-
-
-@dataclass
-class Attempt:
-    """One POST as its process saw it. `excuse` says why it may come once more, "" when it may not."""
-
-    key: str
-    pid: int
-    at: float
-    facts: dict[str, Any]
-    excuse: str = ""
-
-
-def _attempts(ledger: Ledger) -> Iterator[Attempt]:
-    ends = {(pid, began): (ended, how, stops) for pid, began, ended, how, stops in ledger.lives}
-    births: dict[int, list[float]] = defaultdict(list)
-    for pid, began, *_ in sorted(ledger.lives):
-        births[pid].append(began)
-    faults: dict[str, list[tuple[float, str]]] = defaultdict(list)
-    for key, fault, at, _took in ledger.injected:
-        faults[key].append((at, fault))
-    later: dict[tuple[int, str], list[dict[str, Any]]] = defaultdict(list)
-    for event in ledger.events:
-        if event["e"] in ("answer", "record"):
-            later[event["pid"], event["key"]].append(event)
-    claims: dict[tuple[int, str], list[float]] = defaultdict(list)
-    for event in ledger.events:
-        if event["e"] == "claim":
-            for key, _generation in event["keys"]:
-                claims[event["pid"], key].append(event["since"])
-        if event["e"] == "record":
-            del claims[event["pid"], event["key"]][:1]
-        if event["e"] != "post":
-            continue
-        pid, at, key = event["pid"], event["at"], event["key"]
-        began = births[pid][bisect_left(births[pid], at) - 1] if births[pid] else 0.0
-        ended, how, stops = ends.get((pid, began), (float("inf"), "", []))
-        mine = [e for e in later[pid, key] if at <= e["at"] <= (ended or float("inf"))]
-        attempt = Attempt(key, pid, at, {**event, "stops": stops})
-        # A process that stood still may hold two claims of a row: the older one is what it was late with.
-        claimed = min(at, *claims[pid, key], at)
-        attempt.excuse = _excuse(ledger, mine, at, claimed, ended, how, stops, faults[key])
-        yield attempt
-
-
-def _excuse(
-    ledger: Ledger,
-    mine: Rows,
-    at: float,
-    claimed: float,
-    ended: float,
-    how: str,
-    stops: Sequence[tuple[float, float]],
-    faults: Sequence[tuple[float, str]],
-) -> str:
-    answer = next((e for e in mine if e["e"] == "answer"), None)
-    record = next((e for e in mine if e["e"] == "record"), None)
-    until = record["at"] if record else ended or float("inf")
-    if any(_overlap(claimed, until, one) for one in stops):
-        return "stopped"
-    killed = "killed" if how.startswith(("kill", "point")) else ""
-    if answer is None:
-        return killed
-    # By its claim: a bot that came late to its POST gives it less time. No stand-in takes so long by itself.
-    patience = 0.6 * ledger.lease_s
-    if not 200 <= answer.get("status", 0) < 300:
-        if any(fault and at - 0.5 <= moment <= answer["at"] + 0.5 for moment, fault in faults):
-            return "injected"
-        if "cannot be reached" in answer.get("error", ""):
-            return "refused"
-        return "slow" if answer["at"] - claimed > patience else ""
-    if record is not None and record["done"]:
-        return "slow" if record["at"] - claimed > 0.9 * ledger.lease_s else ""
-    if any(_overlap(at, min(until, at + 2 * ledger.lease_s), one) for one in ledger.crashes):
-        return "database away"
-    if record is None:
-        return killed
-    return "slow" if until - claimed > patience else ""
-
-
-def _overlap(since: float, until: float, other: tuple[float, float]) -> bool:
-    return since < other[1] and other[0] < until
 
 
 def _count(ledger: Ledger, verdict: Verdict) -> None:
@@ -206,8 +98,7 @@ def _count(ledger: Ledger, verdict: Verdict) -> None:
         counts["kills"] += how.startswith(("kill", "point"))
         counts["kills_at_points"] += how.startswith("point")
         counts["stops"] += len(stops)
-        away = any(_overlap(began, ended + 2, (since, until + 3)) for since, until in ledger.crashes)
-        if how.startswith("exit") and not away:
+        if how.startswith("exit"):
             verdict.add("fell_over", f"{how} after {ended - began:.1f} s")
     counts["database_crashes"] = len(ledger.crashes)
     counts["injected"] = sum(1 for one in ledger.injected if one[1])
@@ -238,9 +129,11 @@ def _never_called(ledger: Ledger, verdict: Verdict) -> None:
     for room in ledger.promised_rooms:
         if rooms.get(room) not in begun:
             verdict.add("promised_and_lost", f"the page of {room}")
-    taken = {row["id"] for row in ledger.rows["incidents"] if row["acked_by"]}
+    taken = {(e["incident"], e["actor"] == LAST) for e in ledger.rows["timeline"] if e["kind"] == "ack"}
+    verdict.counts["kept_acks"] = ledger.kept_acks
     for incident, way in ledger.promised_acks:
-        if incident not in taken:
+        # What is acknowledged in the end hides nothing that was promised before.
+        if (incident, False) not in taken and not (way == "end" and (incident, True) in taken):
             verdict.add("promised_and_lost", f"the acknowledgement of {incident} by {way}")
 
 
@@ -249,6 +142,7 @@ def _duplicates(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) -
     for attempt in attempts:
         begun[attempt.key].append(attempt)
         verdict.counts["posts_cut_off"] += attempt.excuse == "killed"
+        verdict.counts["slow"] += attempt.excuse == "slow"
     arrived: dict[str, list[str]] = defaultdict(list)
     for key, at in ledger.posts:
         # What arrives belongs to the attempt that began last; one that never arrived excuses nothing.
@@ -291,14 +185,29 @@ def _after_ack(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) ->
         stood = sum(
             until - since
             for since, until in facts["stops"]
-            if _overlap(facts.get("look", 0), attempt.at, (since, until))
+            if overlap(facts.get("look", 0), attempt.at, (since, until))
         )
-        # What it ran or waited for a processor, stood still, or waited for the database to end its reading.
-        excuse = facts["busy"] + stood + max(0.0, facts.get("read", 0) - facts.get("looked", 0))
+        # What it waited for a processor, stood still, or waited for the database to end its reading.
+        excuse = facts["waited"] + stood + max(0.0, facts.get("read", 0) - facts.get("looked", 0))
         if knew or after_s - excuse > AFTER_ACK_S:
             verdict.add("after_ack", f"{attempt.key}: {after_s * 1000:.0f} ms after, excused {excuse * 1000:.0f} ms")
         elif after_s > AFTER_ACK_S:
             verdict.counts["late_calls"] += 1
+
+
+def _after_claim(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
+    """Lost: its lease had run out, or somebody had claimed the page anew, when the last look began."""
+    claims: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for event in ledger.events:
+        for key, generation in event["keys"] if event["e"] == "claim" else ():
+            # Not before it was written down; what a kill kept from being written down accuses nobody.
+            claims[key].append((generation, event["at"]))
+    for attempt in attempts:
+        mine, look = attempt.facts.get("generation", 0), attempt.facts.get("look")
+        lost = [at for generation, at in claims[attempt.key] if generation > mine]
+        lost += [at + ledger.lease_s for generation, at in claims[attempt.key] if generation == mine]
+        if look is not None and (late_s := look - min(lost, default=look)) > 0:
+            verdict.add("after_claim", f"{attempt.key}#{mine}: looked {late_s * 1000:.0f} ms after its claim was lost")
 
 
 def _steps(ledger: Ledger, verdict: Verdict) -> None:

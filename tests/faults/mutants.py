@@ -62,6 +62,15 @@ def late_timers_dropped() -> None:
     SqlEscalations.claim = punctual  # type: ignore[method-assign]
 
 
+def claim_not_looked_at() -> None:
+    """Whoever claimed a page once calls, however long ago that was."""
+
+    async def whole(self: Any, row: Any, *, owner: str) -> timedelta:
+        return timedelta(hours=1)
+
+    SqlOutbox.lease_left = whole  # type: ignore[method-assign]
+
+
 def shared_store() -> None:
     """Bots look into one table without locks and leases: two take the same job."""
 
@@ -72,6 +81,7 @@ def shared_store() -> None:
         return [replace(outbox_module._row(row), attempts=row.attempts + 1) for row in rows]
 
     SqlOutbox.claim = claim  # type: ignore[method-assign]
+    claim_not_looked_at()
 
 
 def marked_before_sent() -> None:
@@ -84,6 +94,7 @@ def marked_before_sent() -> None:
         await page(self, row)
 
     deliver.Deliverer._page = first_the_record  # type: ignore[method-assign]
+    claim_not_looked_at()
 
 
 def ack_cancels_nothing() -> None:
@@ -105,5 +116,6 @@ MUTANTS: dict[str, Callable[[], None]] = {
         shared_store,
         marked_before_sent,
         ack_cancels_nothing,
+        claim_not_looked_at,
     )
 }

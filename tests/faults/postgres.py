@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from tests.needs import missing
-from tests.serving import free_port
+from tests.ports import free_port
 
 SETTINGS = """
 listen_addresses = '127.0.0.1'
@@ -44,6 +44,14 @@ class Cluster:
     @property
     def url(self) -> str:
         return f"postgresql://boss@127.0.0.1:{self.port}/postgres"
+
+    @property
+    def pid(self) -> int:
+        """Of the server's first process, 0 while it is down; the others are its children."""
+        try:
+            return int((self._data / "postmaster.pid").read_text().split()[0])
+        except (OSError, ValueError, IndexError):
+            return 0
 
     def start(self) -> None:
         self._do("pg_ctl", "-D", str(self._data), "-w", "-l", str(self.folder / "log"), "start")

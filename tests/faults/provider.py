@@ -15,6 +15,7 @@ import httpx
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from tests.faults.http1 import answer, hear
+from tests.ports import free_port
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
@@ -29,12 +30,11 @@ class Provider:
     pages: dict[str, dict[str, Any]] = field(default_factory=dict)
     effects: Counter[str] = field(default_factory=Counter)
     forged: int = 0
-    port: int = 0
+    port: int = field(default_factory=free_port)
     _server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -67,17 +67,19 @@ class Provider:
         """The last page about the incident that arrived here."""
         return next((p for p in reversed(self.pages.values()) if p["incident"] == incident), None)
 
-    async def press(self, client: httpx.AsyncClient, page: dict[str, Any]) -> bool:
-        """Key 1 on the phone, by a signed callback; whether the bot has taken it."""
+    async def press(self, client: httpx.AsyncClient, page: dict[str, Any]) -> str:
+        """Key 1 on the phone, by a signed callback: "recorded", "kept" in the spool, or "" where it was not taken."""
         body = json.dumps({"key": page["key"], "status": "answered", "digits": "1"})
         stamp, ident = int(time.time()), f"cb-{time.monotonic_ns()}"
         signed = Webhook(SECRET).sign(ident, datetime.fromtimestamp(stamp, UTC), body)
         headers = {"webhook-id": ident, "webhook-timestamp": str(stamp), "webhook-signature": signed}
         url = page["callback_url"]
         url = f"{url}{self.name}" if url.endswith("/") else url
-        return (await client.post(url, content=body, headers=headers)).is_success
+        answer = await client.post(url, content=body, headers=headers)
+        return ("kept" if answer.json().get("kept") else "recorded") if answer.is_success else ""
 
-    async def follow(self, client: httpx.AsyncClient, page: dict[str, Any]) -> bool:
+    async def follow(self, client: httpx.AsyncClient, page: dict[str, Any]) -> str:
         """The one-time link: looked at (as a previewer would), then its button."""
         await client.get(page["ack_url"])
-        return (await client.post(page["ack_url"])).is_success
+        answer = await client.post(page["ack_url"])
+        return ("kept" if answer.status_code == 202 else "recorded") if answer.is_success else ""

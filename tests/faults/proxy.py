@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from tests.faults.http1 import Heard, answer, hear
+from tests.ports import free_port
 
 FAULTS = ("hang", "lose-then-hang", "reset", "reset-first", "429", "500", "500-first", "drip", "slow")
 FORWARDED = frozenset({"hang", "reset", "500", "drip", "slow"})
@@ -40,7 +41,7 @@ class Proxy:
     """What is done to the coming requests, before the dice are asked; "" is nothing."""
     injected: list[Injected] = field(default_factory=list)
     refusals: int = 0
-    port: int = 0
+    port: int = field(default_factory=free_port)
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
@@ -48,7 +49,6 @@ class Proxy:
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
         if self._server is not None:

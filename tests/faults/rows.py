@@ -11,7 +11,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 READ = {
-    "incidents": "SELECT id, room, state, epoch, acked_by FROM incidents",
+    "incidents": "SELECT id, origin_room AS room, state, epoch, acked_by FROM incidents",
     "escalations": "SELECT incident, phase, step, due_at FROM escalations",
     "calls": "SELECT key, incident, step, person, ways, epoch, state FROM calls",
     "outbox": "SELECT key, incident, state, epoch, attempts, generation, error FROM outbox WHERE kind = 'page'",

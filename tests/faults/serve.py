@@ -15,6 +15,7 @@ import random
 import select
 import signal
 import sys
+from contextlib import suppress
 from typing import Any
 
 PR_SET_PDEATHSIG = 1
@@ -41,17 +42,25 @@ def run(words: list[str]) -> None:
 def nursery() -> None:
     """Fork a bot for each line of standard input; end with it."""
     import aiosqlite  # noqa: F401
+    import alembic.command  # noqa: F401
     import psycopg  # noqa: F401
     import sqlalchemy.dialects.postgresql
     import sqlalchemy.dialects.sqlite  # noqa: F401
+    import uvicorn.lifespan.on
+    import uvicorn.protocols.http.h11_impl
+    import uvicorn.protocols.websockets.websockets_sansio_impl  # noqa: F401
     from sqlalchemy.dialects.postgresql import psycopg as dialect  # noqa: F401
 
     import bot.adapters.config
     import bot.bootstrap
     import bot.cli
     import bot.operate
+    from bot.adapters.store import migrate
     from bot.app.resources import data_folder
 
+    with suppress(ImportError):
+        import uvloop  # noqa: F401
+    migrate._head()
     # Nine tenths of a start: the same files, read once. What bots have of them is immutable.
     for name in ("load_playbooks", "load_hypotheses"):
         read = getattr(bot.bootstrap, name)(data_folder("playbooks"))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
-from tests.faults.invariants import Ledger, add_up, judge, people_of, table
+from tests.faults.invariants import add_up, judge, people_of, table
+from tests.faults.ledger import Ledger
 
 KEY = "INC-1:1:lin:1"
 ALIVE = (7, 0.0, 100.0, "end", [])
@@ -49,13 +50,14 @@ def ledger(**more: Any) -> Ledger:
     return Ledger(**{**made, **more})
 
 
-def claim(at: float, pid: int = 7) -> dict[str, Any]:
-    return {"e": "claim", "at": at, "since": at, "pid": pid, "keys": [[KEY, 1]]}
+def claim(at: float, pid: int = 7, *, generation: int = 1, ran: float = 0.0) -> dict[str, Any]:
+    return {"e": "claim", "at": at, "since": at, "pid": pid, "keys": [[KEY, generation]], "ran": ran}
 
 
-def post(at: float, pid: int = 7, *, look: float | None = None, busy: float = 0.0) -> dict[str, Any]:
+def post(at: float, pid: int = 7, *, look: float | None = None, generation: int = 1) -> dict[str, Any]:
     looked = at - 0.001 if look is None else look
     return {
+        "generation": generation,
         "e": "post",
         "at": at,
         "pid": pid,
@@ -63,7 +65,7 @@ def post(at: float, pid: int = 7, *, look: float | None = None, busy: float = 0.
         "look": looked,
         "looked": looked,
         "read": looked,
-        "busy": busy,
+        "waited": 0.0,
     }
 
 
@@ -108,7 +110,7 @@ def test_a_cancelled_page_is_well_only_if_somebody_had_it() -> None:
 
 def test_a_second_post_needs_an_uncertain_first() -> None:
     twice = {"posts": [(KEY, 10.1), (KEY, 12.1)]}
-    again = [claim(11.9), post(12.0), answer(12.2, status=202)]
+    again = [claim(11.9, generation=2), post(12.0, generation=2), answer(12.2, status=202)]
     first = [claim(9.9), post(10.0)]
     lost = [*first, answer(10.2, error="connection lost before the answer"), record(10.3)]
     assert found(ledger(**twice, events=[*first, answer(10.2, status=202), record(10.3), *again])) == {"duplicates": 1}
@@ -119,7 +121,8 @@ def test_a_second_post_needs_an_uncertain_first() -> None:
 
 def test_a_kill_between_post_and_record_excuses_one_repeat_and_not_two() -> None:
     lives = [(6, 0.0, 10.2, "kill", []), ALIVE]
-    events = [claim(9.9, 6), post(10.0, 6), claim(11.9), post(12.0), answer(12.2, status=202), record(12.3)]
+    first, again = [claim(9.9, 6), post(10.0, 6)], [claim(11.9, generation=2), post(12.0, generation=2)]
+    events = [*first, *again, answer(12.2, status=202), record(12.3)]
     assert found(ledger(posts=[(KEY, 10.1), (KEY, 12.1)], lives=lives, events=events)) == {}
     assert found(ledger(posts=[(KEY, 10.1), (KEY, 12.1), (KEY, 12.15)], lives=lives, events=events)) == {
         "duplicates": 1
@@ -150,6 +153,42 @@ def test_a_bot_that_stood_still_between_its_look_and_its_post_is_excused_and_the
 
 def test_a_bot_that_looked_after_the_acknowledgement_has_no_excuse() -> None:
     assert found(acked(ledger(lives=[(7, 0.0, 100.0, "end", [(9.0, 9.95)])]), 9.99, late=True)) == {"after_ack": 1}
+
+
+def test_a_bot_that_calls_after_its_claim_was_lost_has_no_excuse() -> None:
+    """Its lease was over, or another one had the page, when it looked for the last time; afterwards it cannot know."""
+    over = ledger(lives=[(7, 0.0, 100.0, "end", [(8.3, 9.9)])])
+    over.events[0] = claim(8.2)
+    assert found(over) == {"after_claim": 1}
+    taken = ledger(posts=[(KEY, 10.1)])
+    taken.events.insert(1, claim(9.95, 8, generation=2))
+    assert found(taken) == {"after_claim": 1}
+    after_the_look = ledger()
+    after_the_look.events[1] = post(10.0, look=9.9)
+    after_the_look.events.insert(1, claim(9.95, 8, generation=2))
+    assert found(after_the_look) == {}
+
+
+def test_a_slow_bot_is_excused_by_what_was_measured_and_by_nothing_else() -> None:
+    twice = {"posts": [(KEY, 10.1), (KEY, 12.1)]}
+    again = [claim(11.9, generation=2), post(12.0, generation=2), answer(12.2, status=202), record(12.3)]
+    late = [claim(9.9), post(10.0), answer(10.8, error="no answer within 0.8 s"), record(10.9)]
+    assert found(ledger(**twice, events=[*late, *again])) == {"duplicates": 1}
+    late[2]["ran"] = 0.35  # it ran, or waited for a processor
+    assert found(ledger(**twice, events=[*late, *again])) == {}
+    late[2]["ran"], late[2]["database"] = 0.0, 0.35
+    assert found(ledger(**twice, events=[*late, *again])) == {}
+    late[2]["database"] = 0.0
+    assert found(ledger(**twice, events=[*late, *again], lags=[(10.1, 10.5)])) == {}
+
+
+def test_what_is_acknowledged_in_the_end_hides_no_acknowledgement_that_was_lost() -> None:
+    made = acked(ledger(promised_acks=[("INC-1", "phone")], kept_acks=1), 11.0)
+    assert found(made) == {}
+    made.rows["timeline"][-1]["actor"] = "boss"
+    assert found(made) == {"promised_and_lost": 1}
+    made.promised_acks = [("INC-1", "end")]
+    assert found(made) == {}
 
 
 def test_steps_are_taken_in_order_by_the_right_people_and_coalesced_ones_are_named() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import re
 import shutil
 import sqlite3
 import sys
@@ -19,17 +20,24 @@ from typing import Any
 import psycopg
 
 from tests.faults.bots import Nursery, Plan, Replica, draw
+from tests.faults.crash import POINTS
 from tests.faults.front import Front
-from tests.faults.invariants import Ledger
+from tests.faults.ledger import Ledger
 from tests.faults.load import Load
 from tests.faults.postgres import Cluster
 from tests.faults.provider import SECRET, Provider
 from tests.faults.proxy import Proxy
 from tests.faults.rows import Reader
-from tests.serving import environ, free_port
+from tests.faults.starved import Lags, Waits
+from tests.ports import free_port
+from tests.serving import environ
 
 TOKEN = "faults-api-3Kd9"
 SETTLE_S = 50.0
+SLOWEST = 3
+"""A machine that is slower than this many times an idle one is not waited for any longer."""
+START_S = 1.0
+"""What `warroom db upgrade` takes on an idle machine."""
 ON_CALL = """
 people:
   lin: {phone: "+8613800000001"}
@@ -40,16 +48,16 @@ policies:
   default:
     steps:
       - {who: person:lin, by: [phone]}
-      - {after: 2s, who: person:chen}
-      - {after: 3s, who: [person:wu, person:lin]}
+      - {after: @2s, who: person:chen}
+      - {after: @3s, who: [person:wu, person:lin]}
     rounds: 2
-    every: 4s
+    every: @4s
     then: managers
   managers:
     steps:
-      - {after: 3s, who: person:zhao}
-      - {after: 3s, who: person:chen}
-    every: 4s
+      - {after: @3s, who: person:zhao}
+      - {after: @3s, who: person:chen}
+    every: @4s
 """
 ROUNDS = ((("lin",), ("chen",), ("wu", "lin")) * 2, (("zhao",), ("chen",)))
 """The same for the judge: the people of each step, first once through, then for ever."""
@@ -71,6 +79,14 @@ class Spec:
     """Of the requests to the provider that go wrong."""
     stops: float = 0.12
     """Of the lives that stand still beyond their lease."""
+    points: tuple[str, ...] = POINTS
+    """Where they die, or stand still."""
+    pace: int = 1
+    """Every time of the world is so many times as long, for a machine that is busy with other things."""
+
+    def at_pace(self, pace: int) -> Spec:
+        """The same, slower."""
+        return replace(self, pace=pace, lease_s=self.lease_s * pace, poll_s=self.poll_s * pace)
 
     def with_mutant(self, mutant: str, seed: int) -> Spec:
         return replace(self, mutant=mutant, seed=seed)
@@ -94,25 +110,32 @@ class World:
     cluster: Cluster | None
     crashes: list[tuple[float, float]] = field(default_factory=list)
     stuck: set[str] = field(default_factory=set)
+    lags: Lags = field(default_factory=Lags)
     killed: int = 0
 
 
 async def run(spec: Spec, nursery: Nursery) -> Ledger:
     """Live through it; the ledger is what the judge (`tests.faults.invariants`) reads."""
     began = time.monotonic()
+    spec = spec.at_pace(await _pace(nursery))
     async with make(spec, nursery) as world:
         loading = asyncio.create_task(world.load.run())
-        beside = [asyncio.create_task(_watch(world)), asyncio.create_task(_close_the_port(world))]
+        beside = [
+            asyncio.create_task(_watch(world)),
+            asyncio.create_task(world.lags.run()),
+            asyncio.create_task(_close_the_port(world)),
+        ]
         if world.cluster:
             beside.append(asyncio.create_task(_crash_the_database(world)))
         async with asyncio.TaskGroup() as chaos:
             for replica in world.replicas:
                 chaos.create_task(_lives(world, replica))
-        for task in (loading, *beside[1:]):
+        for task in (loading, *beside[2:]):
             task.cancel()
-        await asyncio.gather(loading, *beside[1:], return_exceptions=True)
+        await asyncio.gather(loading, *beside[2:], return_exceptions=True)
         without_timer = await _settle(world)
-        beside[0].cancel()
+        for task in beside[:2]:
+            task.cancel()
         return _ledger(world, without_timer, time.monotonic() - began)
 
 
@@ -132,7 +155,8 @@ async def make(spec: Spec, nursery: Nursery) -> AsyncIterator[World]:
     env = environ(WARROOM_API_TOKEN=TOKEN, WARROOM_PAGER_PHONE_SECRET=SECRET, PYTHONDONTWRITEBYTECODE="1")
     env |= {"FAULTS_MUTANT": spec.mutant} if spec.mutant else {}
     (folder / "events").mkdir()
-    (folder / "oncall.yaml").write_text(ON_CALL)
+    pace = spec.pace
+    (folder / "oncall.yaml").write_text(re.sub(r"@(\d)", lambda found: str(int(found[1]) * pace), ON_CALL))
     replicas = []
     for number, port in enumerate(ports):
         config = folder / f"bot{number}.toml"
@@ -140,11 +164,13 @@ async def make(spec: Spec, nursery: Nursery) -> AsyncIterator[World]:
             f'[server]\nlisten = "127.0.0.1:{port}"\npublic_url = "http://127.0.0.1:{front.port}"\nlanguage = "en"\n'
             f'[database]\nurl = "{url}"\n[paths]\noncall = "{folder}/oncall.yaml"\nspool = "spool{number}"\n'
             f"[delivery]\nlease_s = {spec.lease_s}\npoll_s = {spec.poll_s}\n"
-            f'[[pagers]]\nname = "phone"\nkind = "webhook"\nurl = "http://127.0.0.1:{proxy.port}/call"\ntimeout_s = 1\n'
+            f'[[pagers]]\nname = "phone"\nkind = "webhook"\nurl = "http://127.0.0.1:{proxy.port}/call"\n'
+            f"timeout_s = {pace}\n"
         )
         replicas.append(Replica(number, nursery, folder, config, env))
     await _migrate(nursery, folder, env)
-    load = Load(f"http://127.0.0.1:{front.port}", TOKEN, provider, spec.seed, most=3 if spec.replicas == 1 else 5)
+    most = 3 if spec.replicas == 1 else 5
+    load = Load(f"http://127.0.0.1:{front.port}", TOKEN, provider, spec.seed, most=most, pace=pace)
     world = World(spec, folder, Reader(url), replicas, provider, proxy, load, cluster)
     try:
         yield world
@@ -160,6 +186,15 @@ async def make(spec: Spec, nursery: Nursery) -> AsyncIterator[World]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
+async def _pace(nursery: Nursery) -> int:
+    """How many times slower than an idle machine this one is just now, by the start of a bot's command."""
+    with tempfile.TemporaryDirectory(prefix="warroom-faults-") as name:
+        folder, began = Path(name), time.monotonic()
+        (folder / "bot0.toml").write_text(f'[database]\nurl = "sqlite:///{folder}/warroom.db"\n')
+        await _migrate(nursery, folder, environ())
+        return max(1, min(SLOWEST, round((time.monotonic() - began) / START_S)))
+
+
 async def _migrate(nursery: Nursery, folder: Path, env: dict[str, str]) -> None:
     words = ["db", "upgrade", "--config", str(folder / "bot0.toml")]
     _, done = await nursery.bear(words, cwd=folder, env=env, log=folder / "upgrade.log")
@@ -168,9 +203,11 @@ async def _migrate(nursery: Nursery, folder: Path, env: dict[str, str]) -> None:
 
 
 async def _lives(world: World, replica: Replica) -> None:
-    dice = random.Random(f"{world.spec.seed}/{replica.number}")
-    while world.killed < world.spec.kills:
-        life = await replica.live(draw(dice, lease_s=world.spec.lease_s, stops=world.spec.stops))
+    dice, spec = random.Random(f"{world.spec.seed}/{replica.number}"), world.spec
+    while world.killed < spec.kills:
+        life = await replica.live(
+            draw(dice, lease_s=spec.lease_s, stops=spec.stops, points=spec.points, pace=spec.pace)
+        )
         world.killed += not life.how.startswith("exit")
         if life.how.startswith("exit"):
             await asyncio.sleep(0.2)
@@ -180,7 +217,7 @@ async def _close_the_port(world: World) -> None:
     dice = random.Random(f"{world.spec.seed}/port")
     try:
         while True:
-            await asyncio.sleep(dice.uniform(2, 8))
+            await asyncio.sleep(dice.uniform(2, 8) * world.spec.pace)
             await world.proxy.refuse()
     finally:
         await world.proxy.stop()
@@ -191,7 +228,7 @@ async def _crash_the_database(world: World) -> None:
     dice, cluster = random.Random(f"{world.spec.seed}/database"), world.cluster
     assert cluster is not None
     while True:
-        await asyncio.sleep(dice.uniform(6, 16))
+        await asyncio.sleep(dice.uniform(6, 16) * world.spec.pace)
         # Not to be broken off half-way: whoever cancels this waits for the server to be up again.
         await _uncancelled(asyncio.create_task(_crash(world, cluster, dice.uniform(0.0, 1.5))))
 
@@ -215,35 +252,28 @@ async def _crash(world: World, cluster: Cluster, away_s: float) -> None:
 async def _watch(world: World) -> None:
     """What is due and free for longer than lease + 2 s while one and the same bot was up is stuck.
 
-    Time in which that bot was given no processor does not count.
+    Time in which that bot, or its database, was given no processor does not count.
     """
     ages: dict[tuple[str, int], float] = {}
-    patience = world.spec.lease_s + 2
-    last, before = time.monotonic(), dict[int, float]()
+    patience = world.spec.lease_s + 2 * world.spec.pace
+    last, before, waits = time.monotonic(), set[int](), Waits(lambda: world.cluster.pid if world.cluster else 0)
     while True:
         await asyncio.sleep(0.25)
         now = time.monotonic()
-        starved = {replica.lives[-1].pid: _starved_s(replica) for replica in world.replicas if up_since(replica)}
+        up = {replica.lives[-1].pid for replica in world.replicas if up_since(replica)}
+        starved = {pid: waits.since_last(pid) for pid in up}
         try:
             due = await asyncio.to_thread(world.reader.overdue)
         except (psycopg.Error, sqlite3.Error):
-            due, starved = set(), {}
-        served = {pid: now - last - (waited - before[pid]) for pid, waited in starved.items() if pid in before}
+            due, up = set(), set()
+        served = {pid: max(0.0, now - last - starved[pid]) for pid in up & before}
         ages = {
             (name, pid): ages[name, pid] + age if (name, pid) in ages else 0.0
             for name in due
             for pid, age in served.items()
         }
-        last, before = now, starved
+        last, before = now, up
         world.stuck |= {f"{name} with {pid}" for (name, pid), age in ages.items() if age > patience}
-
-
-def _starved_s(replica: Replica) -> float:
-    """How long its main thread has waited for a processor so far."""
-    try:
-        return int(Path(f"/proc/{replica.lives[-1].pid}/schedstat").read_text().split()[1]) / 1e9
-    except OSError:
-        return 0.0
 
 
 def up_since(replica: Replica) -> float | None:
@@ -270,10 +300,10 @@ async def _settle(world: World) -> set[str]:
     world.proxy.share = 0.0
     for replica in world.replicas:
         await replica.start()
-    await _until(lambda: all(up_since(r) is not None for r in world.replicas), 30)
-    await asyncio.sleep(world.spec.lease_s + 2.5)
+    await _until(lambda: all(up_since(r) is not None for r in world.replicas), 60)
+    await asyncio.sleep(world.spec.lease_s + 2.5 * world.spec.pace)
     waiting = await asyncio.to_thread(world.reader.pending)
-    ends = time.monotonic() + SETTLE_S
+    ends = time.monotonic() + SETTLE_S * world.spec.pace
     while waiting and time.monotonic() < ends:
         await asyncio.sleep(0.3)
         waiting &= await asyncio.to_thread(world.reader.pending)
@@ -313,10 +343,12 @@ def _ledger(world: World, without_timer: set[str], took_s: float) -> Ledger:
         events=sorted(happened, key=lambda e: e["at"]),
         lives=[(x.pid, x.began, x.ended, x.how, x.stops) for x in lives],
         crashes=world.crashes,
+        lags=world.lags.found,
         rows=world.reader.tables(),
         promised_rooms=world.load.opened,
         promised_acks=world.load.acknowledged,
         ack_answers=world.load.answers,
+        kept_acks=world.load.kept,
         stuck=sorted(world.stuck),
         without_timer=sorted(without_timer),
     )

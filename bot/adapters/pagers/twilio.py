@@ -21,7 +21,7 @@ from bot.app.ports import Given, Heard
 from bot.domain.errors import SendFailed
 from bot.domain.page import DIGIT_ACK, DIGIT_ESCALATE, Callback, CallLimit, CallStatus, Page
 from bot.domain.pager_kinds import PagerConfig
-from bot.domain.spoken import PRESS, PRESSED_ACK, PRESSED_ESCALATE, spoken
+from bot.domain.spoken import PRESS, PRESSED_ACK, PRESSED_ESCALATE, PRESSED_KEPT, spoken
 from bot.domain.text import Lang, Text
 
 API = "https://api.twilio.com"
@@ -146,7 +146,8 @@ class TwilioPager:
         status = CallStatus.ANSWERED if digits else _STATUS.get(form.get("CallStatus", ""))
         said = (Callback(key=key, status=status, digits=digits),) if status else ()
         answer = self._next(digits, given.url, lang) if "Digits" in form else _response("")
-        return Heard(said=said, answer=answer, media_type="text/xml", insists=False)
+        kept = _response(self._say(PRESSED_KEPT.in_(lang), lang)) if digits in (DIGIT_ACK, DIGIT_ESCALATE) else ""
+        return Heard(said=said, answer=answer, kept=kept, media_type="text/xml", insists=False)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -16,6 +16,8 @@ from bot.domain.spoken import spoken
 from bot.domain.text import Text
 from bot.domain.webhooks import headers, verify
 
+KEPT = '{"result": 0, "errmsg": "not recorded yet: kept until the database is back", "kept": true}'
+
 
 class WebhookPager:
     """Implements `Pager` and `Listens`. The secret is "whsec_" + base64; `now` gives epoch seconds.
@@ -75,7 +77,7 @@ class WebhookPager:
         else:
             secrets = [s for s in (self._secret, self._old) if s]
             verify(given.headers, given.body, secrets, now=self._now())
-        return Heard(said=(read_callback(given.body),))
+        return Heard(said=(read_callback(given.body),), kept=KEPT)
 
     async def close(self) -> None:
         """Close the connections."""

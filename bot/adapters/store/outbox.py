@@ -80,6 +80,14 @@ class SqlOutbox:
         rows = (await self._session.connection.execute(statement, given)).all()
         return [_row(row) for row in sorted(rows, key=lambda row: (row.kind != "page", row.due_at, row.seq))]
 
+    async def lease_left(self, row: OutboxRow, *, owner: str) -> timedelta | None:
+        """How much longer a claim holds, by the database's clock, cancelled or not; None when it is lost."""
+        c = outbox.c
+        mine = (c.key == row.key, c.generation == row.generation, c.owner == owner)
+        until: datetime | None = await self._session.connection.scalar(select(c.lease_until).where(*mine))
+        left = None if until is None else until - await self._session.now()
+        return left if left is not None and left > timedelta(0) else None
+
     async def finish(
         self,
         row: OutboxRow,
