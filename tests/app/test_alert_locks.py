@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +36,24 @@ def alert(of: str, host: str, number: int) -> Alert:
         labels={"host": host},
         at=datetime.now(UTC),
     )
+
+
+async def test_a_delivery_waits_for_the_incident_it_joins_before_it_numbers_the_one_it_opens(
+    store_url: str, tmp_path: Path
+) -> None:
+    """Somebody who has the first one and opens another meanwhile would wait for the number, and both for ever."""
+    async with a_night(tmp_path, url=store_url) as night:
+        await take(night.parts, source("a"), [alert("a", "gw-0", 0)])
+        elsewhere = replace(source("a"), room="console:elsewhere")
+        async with night.parts.store.begin() as tx:
+            held = await tx.incidents.get("INC-1")
+            assert held is not None
+            taking = asyncio.create_task(take(night.parts, elsewhere, [alert("a", "gw-0", 1), alert("a", "gw-1", 1)]))
+            await asyncio.wait([taking], timeout=1)
+            opened = await tx.incidents.open(replace(held, id="", room="console:third", origin_room="console:third"))
+        taken = await taking
+    assert opened.id == "INC-2"
+    assert (taken.joined, taken.opened) == (["INC-1"], ["INC-3"])
 
 
 async def test_two_sources_with_one_room_open_and_join_incidents_at_once_while_people_acknowledge(
