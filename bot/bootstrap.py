@@ -448,7 +448,14 @@ def chat_platforms(
         if config.wecom is not None:
             from bot.adapters.wecom import WeComPlatform
 
-            found["wecom"] = WeComPlatform(config.wecom, door, lang=config.lang, zone=config.timezone, holds=holds)
+            found["wecom"] = WeComPlatform(
+                config.wecom,
+                door,
+                lang=config.lang,
+                zone=config.timezone,
+                holds=holds,
+                public_url=config.public_url,
+            )
     except ImportError as exc:
         hint = f"{exc.name} is not installed: pip install 'warroom-bot[slack,wecom]'"
         raise ConfigError(f"a chat platform is configured, and {hint}") from exc

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from bot.app.times import read_moment
 from bot.bootstrap import SystemClock, chat_platforms, nats_address, oncall_base
 from bot.domain.chat import Captured, Inbound
 from bot.domain.errors import ConfigError, SendFailed, StoreUnavailable, UserError, WarroomError
-from bot.domain.page import Page
+from bot.domain.page import Page, Person
 from bot.domain.pager_kinds import KINDS
 from bot.domain.pager_report import report
 from bot.domain.text import Text
@@ -163,9 +163,19 @@ async def _chats(config: Config) -> list[tuple[bool, str]]:
     lines = []
     for name, platform in chat_platforms(config, _Nobody(), SystemClock(), holds=_no).items():
         if isinstance(platform, Checks):
-            lines += [(found.good, f"{name}: {found.text}") for found in await platform.check()]
+            lines += [(found.good, f"{name}: {found.text}") for found in await platform.check(_accounts(config, name))]
         await platform.close()
     return lines
+
+
+def _accounts(config: Config, platform: str) -> Sequence[str]:
+    """The accounts of everybody who may be asked for there."""
+    people: Iterable[Person]
+    try:
+        people = _oncall([], config).directory.people.values()
+    except ConfigError:
+        people = config.people  # What is wrong with the files has a line of its own.
+    return list(dict.fromkeys(filter(None, (person.account(platform) for person in people))))
 
 
 async def _database(config: Config) -> tuple[bool, str]:

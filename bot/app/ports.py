@@ -128,8 +128,11 @@ class Archives(Protocol):
 class Checks(Protocol):
     """A chat platform that can tell whether it is set up rightly."""
 
-    async def check(self) -> Sequence[Finding]:
-        """What `warroom doctor` says of it; nothing is changed, and nothing is said to anybody."""
+    async def check(self, accounts: Sequence[str] = ()) -> Sequence[Finding]:
+        """What `warroom doctor` says of it; nothing is changed, and nothing is said to anybody.
+
+        `accounts` are those of people who are to be reached there.
+        """
         ...
 
 

@@ -112,3 +112,13 @@ async def test_oauth_settings_in_the_environment_are_pointed_out(monkeypatch: py
     async with slack_server() as slack:
         good, _ = await examined(slack)
     assert any("SLACK_CLIENT_ID" in line for line in good)
+
+
+async def test_people_whom_slack_does_not_know_are_named() -> None:
+    async with slack_server() as slack:
+        platform = SlackPlatform(settings(slack, "socket"), Door(), lang="en", clock=FixedClock(datetime.now(UTC)))
+        found = await platform.check(["U0LIN", "U0GHOST"])
+        await platform.close()
+    (bad,) = [f.text for f in found if not f.good]
+    assert "U0GHOST" in bad
+    assert "Copy member ID" in bad

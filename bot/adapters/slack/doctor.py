@@ -53,11 +53,14 @@ REINSTALL = "add it under OAuth & Permissions, Bot Token Scopes, and install the
 SKEW_S = 60.0
 
 
-async def check(api: Api, settings: SlackSettings, clock: Clock) -> Sequence[Finding]:
+async def check(api: Api, settings: SlackSettings, clock: Clock, accounts: Sequence[str] = ()) -> Sequence[Finding]:
     """All of it, in the order in which one would mend it. Nothing is changed, and nothing is said to anybody."""
     findings = [*_kinds(settings), *_secrets(settings)]
     if all(found.good for found in _kind("WARROOM_SLACK_BOT_TOKEN", settings.bot_token, "xoxb-")):
-        findings += await _bot(api, settings, clock)
+        bot = await _bot(api, settings, clock)
+        findings += bot
+        if bot[0].good:
+            findings += await _accounts(api, accounts)
     if settings.mode == "socket" and all(
         found.good for found in _kind("WARROOM_SLACK_APP_TOKEN", settings.app_token, "xapp-")
     ):
@@ -132,6 +135,28 @@ def scopes(header: str | None) -> list[Finding]:
         if scope not in given
     ]
     return [*(missing or [Finding(good=True, text="every scope that is needed is there")]), *welcome]
+
+
+async def _accounts(api: Api, accounts: Sequence[str]) -> list[Finding]:
+    """Those of people.yaml whom Slack does not know, or not any more."""
+    findings: list[Finding] = []
+    for account in accounts:
+        try:
+            answer = await api.call(api.client.users_info, user=account)
+        except SlackRefused as exc:
+            if exc.error not in ("user_not_found", "user_not_visible", "users_not_found"):
+                return findings
+            gone = f"Slack knows nobody with the id {account}"
+        except SendFailed:
+            return findings
+        else:
+            user = answer.get("user")
+            if not (isinstance(user, dict) and user.get("deleted")):
+                continue
+            gone = f"the Slack account {account} is deactivated"
+        text = f"{gone}: this person of people.yaml gets no messages (profile, three dots, Copy member ID)"
+        findings.append(Finding(good=False, text=text))
+    return findings
 
 
 def _clock(headers: Mapping[str, str], clock: Clock) -> list[Finding]:

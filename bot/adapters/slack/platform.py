@@ -153,9 +153,9 @@ class SlackPlatform:
         """The thread of the message that is answered; of one that was kept, the message itself."""
         return self._keeper.roots.get(answers) or thread_of(answers, channel)
 
-    async def check(self) -> Sequence[Finding]:
+    async def check(self, accounts: Sequence[str] = ()) -> Sequence[Finding]:
         """What `warroom doctor` says of Slack."""
-        return await check(self._api, self._settings, self._clock)
+        return await check(self._api, self._settings, self._clock, accounts)
 
     def _lang_of(self, room: str) -> Lang:
         return self._langs.get(room) or self._lang

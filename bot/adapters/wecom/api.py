@@ -8,11 +8,13 @@ used where they are good (`envelope`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import httpx
@@ -37,7 +39,10 @@ class _Token:
 class Http:
     """Requests to qyapi; every one has an answer within `TIMEOUT_S` or is given up. No error names an address."""
 
-    def __init__(self, base_url: str) -> None:
+    def __init__(self, base_url: str, now: Callable[[], float] = time.time) -> None:
+        self._now = now
+        self.off_s = 0.0
+        """How far our clock is ahead of WeCom's, by its latest answer; it tells seconds only."""
         self._base = base_url if base_url.endswith("/") else base_url + "/"
         limits = httpx.Limits(max_connections=100)
         self._client = httpx.AsyncClient(timeout=TIMEOUT_S, limits=limits, follow_redirects=False)
@@ -58,7 +63,17 @@ class Http:
             raise SendFailed(f"WeCom cannot be reached: {type(exc).__name__}") from exc
         except (httpx.HTTPError, httpx.InvalidURL) as exc:
             raise SendFailed(f"the connection to WeCom broke: {type(exc).__name__}", uncertain=True) from exc
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            self.off_s = self._now() - parsedate_to_datetime(answer.headers["date"]).timestamp()
         return _read(answer)
+
+    async def fetch(self, url: str, params: Mapping[str, str]) -> tuple[int, str]:
+        """What some other address answers: (status, text). Raises SendFailed."""
+        try:
+            answer = await self._client.get(url, params=params)
+        except (httpx.HTTPError, httpx.InvalidURL) as exc:
+            raise SendFailed(type(exc).__name__) from exc
+        return answer.status_code, answer.text[:1000]
 
     async def close(self) -> None:
         """Close the connections."""

@@ -63,6 +63,12 @@ class Envelope:
             "nonce": nonce,
         }
 
+    def challenge(self, echo: str, *, stamp: str, nonce: str) -> dict[str, str]:
+        """The query by which WeCom proves an address; its answer must be `echo`."""
+        sealed = self.seal(echo, stamp=stamp, nonce=nonce)
+        signed = {"msg_signature": str(sealed["msgsignature"]), "timestamp": stamp, "nonce": nonce}
+        return {**signed, "echostr": str(sealed["encrypt"])}
+
     def _sign(self, stamp: str, nonce: str, encrypted: str) -> str:
         parts = sorted(part.encode(errors="replace") for part in (self._token, stamp, nonce, encrypted))
         return hashlib.sha1(b"".join(parts), usedforsecurity=False).hexdigest()

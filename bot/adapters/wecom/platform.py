@@ -12,7 +12,7 @@ from starlette.routing import Route
 from bot.adapters.wecom.api import Api, Http
 from bot.adapters.wecom.application import Application
 from bot.adapters.wecom.callbacks import AppCallback, RobotCallback
-from bot.adapters.wecom.doctor import findings
+from bot.adapters.wecom.doctor import Doctor
 from bot.adapters.wecom.groups import Groups
 from bot.adapters.wecom.hooks import Hooks
 from bot.adapters.wecom.intake import Intake
@@ -42,7 +42,8 @@ class WeComPlatform:
 
     Rooms: "wecom:bot/CHATID" a group with the robot, "wecom:one/USERID" somebody alone with it, "wecom:app/USERID"
     with the application, "wecom:chat/CHATID" a group the application made, "wecom:hook/NAME" a webhook robot's.
-    `holds` tells whether this bot may have the robot's one connection. `now` gives epoch seconds.
+    `holds` tells whether this bot may have the robot's one connection. `now` gives epoch seconds. `public_url` is
+    where this bot is reached, "" for nowhere.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class WeComPlatform:
         zone: tzinfo,
         holds: Callable[[], Awaitable[bool]],
         now: Callable[[], float] = time.time,
+        public_url: str = "",
     ) -> None:
-        self._settings = settings
-        self._http = Http(settings.api_url)
+        self._settings, self._public_url, self._now = settings, public_url, now
+        self._http = Http(settings.api_url, now)
         self._hooks = Hooks(self._http, dict(settings.webhooks))
         self._routes: list[Route] = []
         intake, bot = Intake(door, zone, now), settings.bot
@@ -137,6 +139,7 @@ class WeComPlatform:
         """The robot's rooms while another bot holds its connection."""
         return () if self._robot is None or self._robot.link.mine else ROBOT_ROOMS
 
-    async def check(self) -> Sequence[Finding]:
+    async def check(self, accounts: Sequence[str] = ()) -> Sequence[Finding]:
         """For `warroom doctor`."""
-        return await findings(self._settings, self._api, self._robot.link if self._robot else None)
+        doctor = Doctor(self._settings, self._http, self._api, self._robot.link if self._robot else None)
+        return await doctor.look(accounts, public_url=self._public_url, now=self._now)

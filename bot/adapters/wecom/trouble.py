@@ -51,6 +51,30 @@ WORDS = {
         "AgentId（wecom.agent_id）与 Secret 不是同一个应用的",
         "wecom.agent_id and the secret do not belong to the same application",
     ),
+    60111: Text(
+        "企业里没有这个账号，或应用看不到他；核对 people.yaml 里的 wecom，并把他加进应用的可见范围",
+        "the company has no such account, or the application does not see it; check wecom in people.yaml, and the "
+        "application's Allowed users",
+    ),
+    93000: Text(
+        "群机器人的 key 不对，或机器人已被移出群；在群里重新添加群机器人并更新 WARROOM_WECOM_WEBHOOK_…",
+        "the webhook robot's key is wrong, or it was removed from its group; add a group robot there again and set "
+        "WARROOM_WECOM_WEBHOOK_... to its key",
+    ),
+    93006: Text(
+        "机器人不在这个群里，或还没有人在里面 @ 过它；把机器人加进群，再 @ 它发一条 /help",
+        "the robot is not in this group, or nobody there has talked to it; add it to the group and type /help after an "
+        "@-mention of it",
+    ),
+    93008: Text(
+        "机器人不在这个群里；群成员在群设置里把它加进来",
+        "the robot is not in this group; a member adds it in the group's settings",
+    ),
+    853000: Text(
+        "bot_id 或 WARROOM_WECOM_BOT_SECRET 不对；在机器人页面“API 模式 → 长连接”重新复制",
+        "wecom.bot_id or WARROOM_WECOM_BOT_SECRET is wrong; copy both again from the robot's page, API mode, long "
+        "connection",
+    ),
     45009: Text("调用太频繁，稍后再试", "called too often; it is tried again later"),
 }
 
