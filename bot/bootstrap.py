@@ -27,11 +27,11 @@ from bot.adapters.agents import AgentDesk, websocket_routes
 from bot.adapters.alerts import intake as alert_hooks
 from bot.adapters.config import Config
 from bot.adapters.console.follow import Follower
+from bot.adapters.console.pages import Look
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes as console_routes
 from bot.adapters.console.sessions import Sessions
-from bot.adapters.console.web import Look
 from bot.adapters.heartbeat import Heartbeat
 from bot.adapters.pagers import make as make_pager
 from bot.adapters.playbooks import load_hypotheses, load_playbooks, read_playbook

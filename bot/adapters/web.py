@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
 from fastapi import Depends, FastAPI, HTTPException, Query, Request
@@ -161,6 +161,7 @@ def make_app(
     guarded = _guard(api_token)
     _api(app, service, guarded)
     _exports(app, service, guarded)
+    _reports(app, service, guarded)
     _agents_api(app, service, guarded)
     _hooks(app, phones, phone_reported, base_url)
     _ack_links(app, links, phone_reported)
@@ -311,6 +312,19 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         for name, count in (("X-Total-Count", page.total), ("X-Earlier", page.earlier), ("X-Later", page.later)):
             response.headers[name] = str(count)
         return [_entry(e, answer.corrections.get(e.seq), service.lang) for e in page.entries]
+
+
+def _reports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
+    @app.get("/api/v1/reports", dependencies=guarded)
+    async def reports(
+        days: Annotated[int, Query(ge=1, le=3660)] = 30,
+        form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
+    ) -> Response:
+        """The last so many days: MTTA, MTTD, MTTR, causes, whose phone rang; CSV has a line for each incident."""
+        figures = await service.figures(days)
+        if form == "csv":
+            return Response(figures.to_csv(), media_type="text/csv; charset=utf-8")
+        return JSONResponse(figures.to_json())
 
 
 def _exports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:

@@ -14,8 +14,9 @@ from bot.domain.change import Change
 from bot.domain.chat import Captured, Finding, Inbound, Made, NewRoom, Profile
 from bot.domain.enrolment import Enrolled, Invitation
 from bot.domain.escalation import Escalation
-from bot.domain.incident import Entry, Incident, Room, Run, Watch
+from bot.domain.incident import EVERYTHING, Entry, Incident, Room, Run, Search, Watch
 from bot.domain.message import Message
+from bot.domain.night import Night
 from bot.domain.page import Callback, CallLimit, CallMade, CallStatus, Page, Person
 from bot.domain.patrol import PatrolClaim, Round
 from bot.domain.probe import Agent, Observation, ProbeRequest
@@ -333,7 +334,9 @@ class Incidents(Protocol):
         """By id, as it stands, without a lock."""
         ...
 
-    async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
+    async def list(
+        self, *, only_open: bool = False, limit: int = 100, search: Search = EVERYTHING
+    ) -> Sequence[Incident]:
         """Newest first."""
         ...
 
@@ -645,6 +648,14 @@ class Calls(Protocol):
         ...
 
 
+class Nights(Protocol):
+    """What past incidents came to."""
+
+    async def opened(self, *, since: datetime, until: datetime) -> Sequence[Night]:
+        """Incidents opened in [since, until), oldest first; those merged into another are left out."""
+        ...
+
+
 class Spool(Protocol):
     """A place beside the database for what must not be lost while that is away.
 
@@ -759,6 +770,8 @@ class Tx(Protocol):
     def escalations(self) -> Escalations: ...
     @property
     def calls(self) -> Calls: ...
+    @property
+    def nights(self) -> Nights: ...
     @property
     def outbox(self) -> Outbox: ...
     @property

@@ -13,19 +13,21 @@ from bot.app.admit import Gate
 from bot.app.audit import VIOLATIONS
 from bot.app.diag import choose, close_interrupted, select, start
 from bot.app.dispatch import KEPT, handle
+from bot.app.figures import Figures, figures
 from bot.app.incident_moves import investigating
 from bot.app.language import MAIN_TITLE, spoken
 from bot.app.parts import Call, Parts, collecting, say
 from bot.app.plain import plain
 from bot.app.ports import Tx
 from bot.app.postmortem.command import export
+from bot.app.postmortem.evidence import Evidence, evidence
 from bot.app.rota import document
 from bot.app.timeline import Answer
 from bot.app.watch import resume
 from bot.diagnosis.adhoc import Adhoc
 from bot.domain.command import Command
 from bot.domain.errors import PlaybookError, UserError
-from bot.domain.incident import EntryKind, Incident, Room, Run
+from bot.domain.incident import EVERYTHING, EntryKind, Incident, Room, Run, Search
 from bot.domain.message import File, Header, Message, to_json
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
@@ -102,10 +104,10 @@ class Service:
         async with self._parts.store.begin() as tx:
             return await timeline.look(self._parts, tx, asked, now=self._parts.clock.now(), limit=limit)
 
-    async def incidents(self) -> Sequence[Incident]:
-        """Newest first."""
+    async def incidents(self, *, search: Search = EVERYTHING) -> Sequence[Incident]:
+        """Newest first, 200 at most."""
         async with self._parts.store.begin() as tx:
-            return await tx.incidents.list()
+            return await tx.incidents.list(search=search, limit=200)
 
     async def incident(self, name: str) -> Incident | None:
         """One incident by id."""
@@ -133,6 +135,24 @@ class Service:
                 for f in faults
             ],
         }
+
+    async def evidence(self, incident: Incident) -> Evidence:
+        """How an incident was understood, and who was called for it."""
+        async with self._parts.store.begin() as tx:
+            return await evidence(tx, incident, zone=self._parts.timezone)
+
+    async def figures(self, days: int) -> Figures:
+        """How the nights of the last so many days went."""
+        until = self._parts.clock.now()
+        since = until - timedelta(days=days)
+        async with self._parts.store.begin() as tx:
+            nights = await tx.nights.opened(since=since, until=until)
+        titles = {h.id: h.title for h in self._parts.hypotheses}
+        return figures(nights, since=since, until=until, zone=self._parts.timezone, titles=titles)
+
+    def playbooks(self) -> Sequence[Playbook]:
+        """What can be diagnosed, by name."""
+        return sorted(self._parts.playbooks.values(), key=lambda p: p.name)
 
     def agents(self) -> Sequence[Agent]:
         """Every agent known, lost ones included."""

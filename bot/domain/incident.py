@@ -187,6 +187,18 @@ class Incident:
         return self.after(Move.INVESTIGATE) or self
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """Which incidents are wanted; "" and None mean any. `text` is looked for in title, impact and id."""
+
+    text: str = ""
+    severity: str = ""
+    is_open: bool | None = None
+
+
+EVERYTHING = Search()
+
+
 class EntryKind(StrEnum):
     """What the timeline records."""
 

@@ -17,15 +17,21 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from bot.adapters.console.pages import Look
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.routes import routes
 from bot.adapters.console.sessions import Sessions
-from bot.adapters.console.web import Look
+from bot.adapters.playbooks import load_playbooks
+from bot.app.figures import Figures, figures
+from bot.app.postmortem.evidence import Evidence
+from bot.app.postmortem.model import Called, Cause, Considered, Snapshot
 from bot.app.record_filter import read_filter
+from bot.app.resources import data_folder
 from bot.app.timeline import Answer
+from bot.domain import night as domain
 from bot.domain.errors import StoreUnavailable, UserError
-from bot.domain.incident import Entry, EntryKind, Incident, IncidentState, Room
+from bot.domain.incident import EVERYTHING, Entry, EntryKind, Incident, IncidentState, Room, Search
 from bot.domain.message import (
     Bullets,
     Button,
@@ -41,6 +47,8 @@ from bot.domain.message import (
     Share,
     Table,
 )
+from bot.domain.page import CallMade, CallState
+from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
 from bot.domain.record import Excerpt, corrections
 from bot.domain.text import Lang, Text, same
@@ -280,6 +288,82 @@ INCIDENT = Incident(
 )
 
 
+ZONE = ZoneInfo("Asia/Shanghai")
+CAUSE = Text("上海 VPC 的 DNS 被云厂商限频", "The cloud rate-limits DNS of the Shanghai VPC")
+
+
+def known() -> Evidence:
+    at = ONSET.astimezone(ZONE)
+    said = verdict().blocks[0]
+    assert isinstance(said, Header)
+    return Evidence(
+        snapshots=(
+            Snapshot(id="verdict", title=Text("定论时", "At the verdict"), at=at, said=said.text, matrix=matrix()),
+        ),
+        considered=(
+            Considered(id="vpc_dns_rate_limited", title=CAUSE, share=0.93, named=True),
+            Considered(
+                id="coredns_overload",
+                title=Text("CoreDNS 过载", "CoreDNS overloaded"),
+                share=0.04,
+                named=False,
+                against=(Text("集群外的 vm 也失败", "the VM outside the cluster fails too"),),
+            ),
+        ),
+        cause=Cause(
+            titles=(CAUSE,), share=0.93, sure=True, why=(CULPRIT,), behind=same("10.3.7.21"), remedies=(CULPRIT,)
+        ),
+        calls=(
+            Called(
+                at=at, person="lin", by=Text("电话", "phone"), through="webhook", outcome=Text("已接听", "answered")
+            ),
+        ),
+        policy="default",
+        next_call_at=ONSET + timedelta(minutes=5),
+    )
+
+
+def nights() -> list[domain.Night]:
+    call = CallMade(
+        key="INC-42:1:lin:1",
+        incident="INC-42",
+        step=1,
+        person="lin",
+        ways=("phone",),
+        state=CallState.ANSWERED,
+        queued_at=ONSET,
+        sent_at=ONSET + timedelta(seconds=44),
+    )
+    acked = ONSET + timedelta(seconds=76)
+    return [domain.Night(incident=INCIDENT, acked_at=acked, verdict=("vpc_dns_rate_limited",), calls=(call,))]
+
+
+def schedules() -> list[dict[str, Any]]:
+    since, until = ONSET.isoformat(), (ONSET + timedelta(days=3)).isoformat()
+    return [
+        {
+            "schedule": "backend",
+            "timezone": "Asia/Shanghai",
+            "person": "lin",
+            "since": since,
+            "until": until,
+            "override": None,
+            "next": {"person": "chen", "since": until},
+            "ics": None,
+        },
+        {
+            "schedule": "network",
+            "timezone": "Asia/Shanghai",
+            "person": None,
+            "since": None,
+            "until": None,
+            "override": None,
+            "next": None,
+            "ics": None,
+        },
+    ]
+
+
 @dataclass
 class Night:
     """A `ConsoleBackend` in memory; what is `post`ed reaches the platform as the application would do it."""
@@ -291,6 +375,10 @@ class Night:
     timeline_: list[Entry] = field(default_factory=entries)
     incidents_: list[Incident] = field(default_factory=lambda: [INCIDENT])
     agents_: list[Agent] = field(default_factory=lambda: agents())
+    evidence_: Evidence = field(default_factory=lambda: known())
+    nights_: list[domain.Night] = field(default_factory=lambda: nights())
+    schedules_: list[dict[str, Any]] = field(default_factory=lambda: schedules())
+    playbooks_: list[Playbook] = field(default_factory=lambda: list(load_playbooks(data_folder("playbooks")).values()))
     answer: Callable[[str], Message | None] = lambda text: None
     store_down: bool = False
     refuse: UserError | None = None
@@ -344,8 +432,31 @@ class Night:
         page = Excerpt(entries=fits[-limit:], earlier=max(0, len(fits) - limit))
         return Answer(wanted=wanted, page=page, corrections=corrections(fits))
 
-    async def incidents(self) -> Sequence[Incident]:
-        return self.incidents_
+    async def incidents(self, *, search: Search = EVERYTHING) -> Sequence[Incident]:
+        return [
+            i
+            for i in self.incidents_
+            if search.text in f"{i.id} {i.title}"
+            and search.severity in ("", i.severity)
+            and search.is_open in (None, i.is_open)
+        ]
+
+    async def incident(self, name: str) -> Incident | None:
+        return next((i for i in self.incidents_ if i.id == name), None)
+
+    async def evidence(self, incident: Incident) -> Evidence:
+        return self.evidence_
+
+    async def figures(self, days: int) -> Figures:
+        until = ONSET + timedelta(days=1)
+        titles = {"vpc_dns_rate_limited": CAUSE}
+        return figures(self.nights_, since=until - timedelta(days=days), until=until, zone=ZONE, titles=titles)
+
+    async def on_call(self) -> Sequence[dict[str, Any]]:
+        return self.schedules_
+
+    def playbooks(self) -> Sequence[Playbook]:
+        return self.playbooks_
 
     def agents(self) -> Sequence[Agent]:
         return self.agents_

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from typing import Any
 
 import pytest
 
 from bot.app.ports import Store
-from bot.domain.incident import Impact, IncidentState, Room, StatusUpdate, VendorCase
+from bot.domain.incident import Impact, IncidentState, Room, Search, StatusUpdate, VendorCase
 from tests.store.samples import after, incident, run
 
 
@@ -137,3 +138,27 @@ async def test_the_latest_run_is_the_newest_finished_one_of_the_room(store: Stor
         assert (await tx.runs.latest(room="console:ops")).id == "cos"  # type: ignore[union-attr]
         assert (await tx.runs.latest(room="console:ops", playbook="sms")).id == "new"  # type: ignore[union-attr]
         assert await tx.runs.latest(room="console:none") is None
+
+
+async def test_incidents_are_found_by_words_in_title_and_impact_by_severity_and_by_whether_they_are_over(
+    store: Store,
+) -> None:
+    async with store.begin() as tx:
+        await tx.incidents.open(
+            incident(title="短信发不出去 100%", impact=Impact(text="验证码收不到", customers=("acme",)))
+        )
+        await tx.incidents.open(incident(title="COS 403", severity="sev3", state=IncidentState.RESOLVED))
+
+    async def found(**asked: Any) -> list[str]:
+        async with store.begin() as tx:
+            return [i.id for i in await tx.incidents.list(search=Search(**asked))]
+
+    assert await found() == ["INC-2", "INC-1"]
+    assert await found(text="验证码") == ["INC-1"]
+    assert await found(text="ACME 短信") == ["INC-1"]
+    assert await found(text="100%") == ["INC-1"]
+    assert await found(text="_") == []
+    assert await found(text="inc-2") == ["INC-2"]
+    assert await found(severity="sev3") == ["INC-2"]
+    assert await found(is_open=True) == ["INC-1"]
+    assert await found(is_open=False, text="403") == ["INC-2"]

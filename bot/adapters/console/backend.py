@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
+from bot.app.figures import Figures
+from bot.app.postmortem.evidence import Evidence
 from bot.app.timeline import Answer
-from bot.domain.incident import Incident, Room
+from bot.domain.incident import EVERYTHING, Incident, Room, Search
 from bot.domain.message import Message
+from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
 from bot.domain.text import Lang
 
@@ -44,8 +47,28 @@ class ConsoleBackend(Protocol):
         """A page of the timeline of a room or an incident, as `/timeline` reads options and words. Raises UserError."""
         ...
 
-    async def incidents(self) -> Sequence[Incident]:
+    async def incidents(self, *, search: Search = EVERYTHING) -> Sequence[Incident]:
         """Newest first."""
+        ...
+
+    async def incident(self, name: str) -> Incident | None:
+        """One by its id."""
+        ...
+
+    async def evidence(self, incident: Incident) -> Evidence:
+        """How it was understood so far, and who was called for it."""
+        ...
+
+    async def figures(self, days: int) -> Figures:
+        """How the nights of the last so many days went."""
+        ...
+
+    async def on_call(self) -> Sequence[Mapping[str, Any]]:
+        """Every schedule, as `bot.app.rota.document` has it."""
+        ...
+
+    def playbooks(self) -> Sequence[Playbook]:
+        """What can be diagnosed, by name."""
         ...
 
     def agents(self) -> Sequence[Agent]:

@@ -6,9 +6,9 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from bot.adapters.console.guard import from_here
+from bot.adapters.console.pages import LANG_COOKIE, Look, remember
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.sessions import COOKIE, LIFE_S, Sessions, clean_name
-from bot.adapters.console.web import LANG_COOKIE, Look, remember
 from bot.adapters.console.words import WORDS
 from bot.domain.text import Text, lang_of
 

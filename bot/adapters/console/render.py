@@ -31,6 +31,8 @@ SYMBOLS: dict[CellState, str] = {
     "pending": "",
 }
 """A shape for each state, so that colour is never the only sign; "lossy" has a dial instead."""
+SECTIONS = tuple((f"/{name}", name) for name in ("incidents", "timeline", "oncall", "agents", "playbooks", "reports"))
+"""The pages beside the chat, in the order of the menu."""
 DIAL = 37.7
 """The circumference of the dial's circle in the template, r = 6."""
 
@@ -76,7 +78,7 @@ class Renderer:
         self._jinja.filters |= {"say": _say, "rich": _rich, "percent": percent, "clock": self.clock}
         self._jinja.filters["download"] = _download
         self._jinja.globals |= {"w": _word, "cell": cell_view, "matrix_states": matrix_states, "strength": strength}
-        self._jinja.globals |= {"kinds": KINDS, "commands": COMMANDS, "span": span, "ago": ago}
+        self._jinja.globals |= {"kinds": KINDS, "commands": COMMANDS, "span": span, "ago": ago, "sections": SECTIONS}
 
     def page(self, template: str, lang: Lang, **values: Any) -> str:
         """A page or a piece of one."""

@@ -13,10 +13,12 @@ from starlette.routing import BaseRoute, Route
 from bot.adapters.console.backend import ConsoleBackend
 from bot.adapters.console.guard import Guard
 from bot.adapters.console.login import Login
+from bot.adapters.console.overview import Overview
+from bot.adapters.console.pages import Look
 from bot.adapters.console.platform import ConsolePlatform
 from bot.adapters.console.render import Renderer
 from bot.adapters.console.sessions import Sessions
-from bot.adapters.console.web import Look, Web
+from bot.adapters.console.web import Web
 
 TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 
@@ -39,6 +41,7 @@ def routes(
     renderer, look = renderer or Renderer(), look or Look()
     guard = Guard(sessions, allowed_hosts=allowed_hosts)
     web = Web(backend=backend, platform=platform, sessions=sessions, renderer=renderer, look=look)
+    overview = Overview(backend=backend, renderer=renderer, look=look)
     login = Login(sessions=sessions, renderer=renderer, look=look)
     return [
         Route("/", guard.page(web.chat)),
@@ -46,6 +49,10 @@ def routes(
         Route("/incidents/{id}", guard.page(web.incident)),
         Route("/timeline", guard.page(web.timeline)),
         Route("/agents", guard.page(web.agents)),
+        Route("/oncall", guard.page(overview.on_call)),
+        Route("/playbooks", guard.page(overview.playbooks)),
+        Route("/reports", guard.page(overview.reports)),
+        Route("/reports.csv", guard.page(overview.reports_csv)),
         Route("/login", guard.open(login.form)),
         Route("/login", guard.open(login.enter), methods=["POST"]),
         Route("/logout", guard.open(login.leave), methods=["POST"]),

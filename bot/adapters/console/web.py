@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 from functools import partial
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
@@ -16,47 +14,32 @@ from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingR
 from bot.adapters.console.backend import ConsoleBackend
 from bot.adapters.console.events import stream
 from bot.adapters.console.guard import problem
+from bot.adapters.console.pages import Look, Pages, remember
 from bot.adapters.console.platform import ConsolePlatform
-from bot.adapters.console.render import Renderer, script_words
+from bot.adapters.console.render import Renderer
 from bot.adapters.console.sessions import COOKIE, Sessions
 from bot.adapters.console.timeline import FILTERS, TimelineView
 from bot.adapters.console.words import WORDS
 from bot.domain.command import MAX_LENGTH
 from bot.domain.errors import UserError
-from bot.domain.incident import Incident, Room
-from bot.domain.text import LANGS, Lang, Text, lang_of
+from bot.domain.incident import Incident, Room, Search
+from bot.domain.text import LANGS, Text, lang_of
 
-LANG_COOKIE = "warroom_lang"
 ID_LENGTH = 80
 PAGE = 200
 """Entries of a timeline on one page."""
+LONGEST_SEARCH = 100
 
 
-@dataclass(frozen=True, kw_only=True)
-class Look:
-    """What differs between installations. `playbooks` are offered while typing: (name, title)."""
-
-    lang: Lang = "zh"
-    lab: bool = False
-    secure: bool = False
-    """Set the cookies for HTTPS only."""
-    playbooks: Callable[[], Sequence[tuple[str, Text]]] = lambda: ()
-    stopping: Callable[[], bool] = lambda: False
-    """Says that the server wants to stop; open event streams end within a second."""
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-
-
-class Web:
+class Web(Pages):
     """The endpoints; `routes` says where they live and who may call them."""
 
     def __init__(
         self, *, backend: ConsoleBackend, platform: ConsolePlatform, sessions: Sessions, renderer: Renderer, look: Look
     ) -> None:
-        self._backend = backend
+        super().__init__(backend=backend, renderer=renderer, look=look)
         self._platform = platform
         self._sessions = sessions
-        self._renderer = renderer
-        self._look = look
 
     async def chat(self, request: Request) -> Response:
         """GET /?room=: the room with its messages."""
@@ -88,14 +71,23 @@ class Web:
         return HTMLResponse(self._renderer.page("rail.html", lang, **values))
 
     async def incidents(self, request: Request) -> Response:
-        """GET /incidents: all of them, newest first."""
-        found = await self._backend.incidents()
-        return await self._live_page(request, "incidents", self._lang(request), incidents=found)
+        """GET /incidents?q=&severity=&state=open|over: newest first."""
+        asked = request.query_params
+        search = Search(
+            text=asked.get("q", "")[:LONGEST_SEARCH],
+            severity=asked.get("severity", "")[:LONGEST_SEARCH],
+            is_open={"open": True, "over": False}.get(asked.get("state", "")),
+        )
+        found = await self._backend.incidents(search=search)
+        query = urlencode([(key, value) for key, value in asked.items() if key in ("q", "severity", "state") and value])
+        return await self._live_page(
+            request, "incidents", self._lang(request), incidents=found, search=search, query=query
+        )
 
     async def incident(self, request: Request) -> Response:
         """GET /incidents/{id}: its facts and its timeline."""
         name = request.path_params["id"]
-        incident = next((i for i in await self._backend.incidents() if i.id == name), None)
+        incident = await self._backend.incident(name)
         if incident is None:
             return self._nothing(request, Text(f"没有故障 {name}", f"there is no incident {name}"))
         room = await self._room(incident.room)
@@ -109,6 +101,7 @@ class Web:
             room=room,
             look=look,
             entries=self._renderer.entries(look.page, look.corrections, start=incident.opened_at),
+            evidence=await self._backend.evidence(incident),
         )
 
     async def timeline(self, request: Request) -> Response:
@@ -197,46 +190,8 @@ class Web:
             ):
                 yield chunk
 
-    async def _live_page(self, request: Request, name: str, lang: Lang, **values: Any) -> Response:
-        if "fragment" in request.query_params:
-            fragment = self._renderer.page(f"{name}_live.html", lang, now=self._look.now(), **values)
-            return HTMLResponse(fragment)
-        return await self._page(request, f"{name}.html", lang, **values)
-
-    async def _page(self, request: Request, template: str, lang: Lang, **values: Any) -> Response:
-        values = {**await self._rail_values(request), **values}
-        frame = {"user": request.state.user, "script_words": script_words(lang), "path": request.url.path}
-        zone = str(self._renderer.zone)
-        html = self._renderer.page(template, lang, now=self._look.now(), zone=zone, **frame, **values)
-        response = HTMLResponse(html)
-        if request.query_params.get("lang") in LANGS:
-            remember(response, lang, secure=self._look.secure)
-        return response
-
-    async def _rail_values(self, request: Request) -> dict[str, Any]:
-        opened = [i for i in await self._backend.incidents() if i.is_open]
-        rooms = await self._backend.rooms()
-        return {"rooms": rooms, "open_incidents": opened, "here": request.query_params.get("room") or ""}
-
-    async def _room(self, key: str) -> Room | None:
-        return next((r for r in await self._backend.rooms() if r.key == key), None)
-
-    def _lang(self, request: Request, room: Room | None = None) -> Lang:
-        asked = request.query_params.get("lang")
-        return lang_of(asked or (room.lang if room else request.cookies.get(LANG_COOKIE, "")), self._look.lang)
-
     def _lasted(self, incident: Incident) -> float:
         return ((incident.resolved_at or self._look.now()) - incident.opened_at).total_seconds()
-
-    def _nothing(self, request: Request, text: Text) -> Response:
-        lang = self._lang(request)
-        html = self._renderer.page("nothing.html", lang, text=text)
-        return HTMLResponse(html, 404)
-
-
-def remember(response: Response, lang: Lang, *, secure: bool) -> None:
-    """Keep the language for pages that belong to no room."""
-    response.set_cookie(LANG_COOKIE, lang, max_age=365 * 86400, httponly=True, samesite="lax", secure=secure)
 
 
 async def _object(request: Request) -> dict[str, Any]:

@@ -93,7 +93,7 @@ class SqlCalls:
     async def get(self, key: str) -> CallMade | None:
         """By the page's key."""
         row = (await self._session.connection.execute(select(calls).where(calls.c.key == key))).mappings().one_or_none()
-        return _call(row) if row else None
+        return read_call(row) if row else None
 
     async def save(self, call: CallMade) -> None:
         """Write back."""
@@ -106,7 +106,7 @@ class SqlCalls:
         if step is not None:
             statement = statement.where(calls.c.step == step)
         rows = await self._session.connection.execute(statement.order_by(calls.c.queued_at, calls.c.step, calls.c.key))
-        return [_call(row) for row in rows.mappings()]
+        return [read_call(row) for row in rows.mappings()]
 
     async def cancel(self, incident: str) -> Sequence[CallMade]:
         """Those that are queued become cancelled; returns the ones in flight."""
@@ -115,7 +115,7 @@ class SqlCalls:
         await self._session.connection.execute(calls.update().where(*waiting).values(state=CallState.CANCELLED.value))
         flying = [state.value for state in CALL_IN_FLIGHT]
         statement = select(calls).where(c.incident == incident, c.state.in_(flying)).order_by(c.queued_at, c.key)
-        return [_call(row) for row in (await self._session.connection.execute(statement)).mappings()]
+        return [read_call(row) for row in (await self._session.connection.execute(statement)).mappings()]
 
     async def sent_since(self, *, pager: str, person: str, since: datetime) -> Sequence[datetime]:
         """When this provider took calls to this person, oldest first."""
@@ -138,6 +138,6 @@ def _call_row(call: CallMade) -> dict[str, Any]:
     return {**row, "ways": ",".join(call.ways), "state": call.state.value}
 
 
-def _call(row: RowMapping) -> CallMade:
+def read_call(row: RowMapping) -> CallMade:
     ways = tuple(filter(None, row["ways"].split(",")))
     return CallMade(**{**row, "ways": ways, "state": CallState(row["state"])})

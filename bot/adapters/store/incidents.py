@@ -5,15 +5,25 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import RowMapping, case, func, or_, select
+from sqlalchemy import ColumnElement, RowMapping, case, func, or_, select
 
 from bot.adapters.store.session import Session
 from bot.adapters.store.tables import counters, incidents, rooms
-from bot.domain.incident import OPEN, Impact, Incident, IncidentState, Room, StatusUpdate, VendorCase
+from bot.domain.incident import (
+    EVERYTHING,
+    OPEN,
+    Impact,
+    Incident,
+    IncidentState,
+    Room,
+    Search,
+    StatusUpdate,
+    VendorCase,
+)
 from bot.domain.text import lang_of
 
 _OURS = re.compile(r"INC-([1-9][0-9]{0,8})")
@@ -45,23 +55,25 @@ class SqlIncidents:
         """By id, locked until the transaction ends (on SQLite the whole transaction is exclusive)."""
         statement = select(incidents).where(incidents.c.id == incident).with_for_update()
         row = (await self._session.connection.execute(statement)).mappings().one_or_none()
-        return _incident(row) if row else None
+        return read_incident(row) if row else None
 
     async def look(self, incident: str) -> Incident | None:
         """By id, as it stands, without a lock."""
         found = await self._session.connection.execute(select(incidents).where(incidents.c.id == incident))
         row = found.mappings().one_or_none()
-        return _incident(row) if row else None
+        return read_incident(row) if row else None
 
-    async def list(self, *, only_open: bool = False, limit: int = 100) -> Sequence[Incident]:
+    async def list(
+        self, *, only_open: bool = False, limit: int = 100, search: Search = EVERYTHING
+    ) -> Sequence[Incident]:
         """Newest first."""
         # "INC-10" sorts after "INC-9" when the shorter id comes first.
         newest = (incidents.c.opened_at.desc(), func.length(incidents.c.id).desc(), incidents.c.id.desc())
-        statement = select(incidents).order_by(*newest).limit(limit)
+        statement = select(incidents).order_by(*newest).limit(limit).where(*_wanted(search))
         if only_open:
             statement = statement.where(incidents.c.state.in_(sorted(OPEN)))
         rows = (await self._session.connection.execute(statement)).mappings()
-        return [_incident(row) for row in rows]
+        return [read_incident(row) for row in rows]
 
     async def claim_reminder(self) -> Incident | None:
         """An open one that asks for something now, locked; rows others have are passed over."""
@@ -74,7 +86,7 @@ class SqlIncidents:
             .with_for_update(skip_locked=True)
         )
         row = (await self._session.connection.execute(statement)).mappings().one_or_none()
-        return _incident(row) if row else None
+        return read_incident(row) if row else None
 
     def _clean(self, incident: Incident) -> Incident:
         clean, impact, update = self._session.redactor.text, incident.impact, incident.update
@@ -167,7 +179,18 @@ def _row(incident: Incident) -> dict[str, Any]:
     }
 
 
-def _incident(row: RowMapping) -> Incident:
+def _wanted(search: Search) -> Iterator[ColumnElement[bool]]:
+    c = incidents.c
+    if search.is_open is not None:
+        yield c.state.in_(sorted(OPEN)) if search.is_open else c.state.not_in(sorted(OPEN))
+    if search.severity:
+        yield c.severity == search.severity
+    for word in search.text.split():
+        # The impact is JSON in which no letter is escaped, so that it can be searched as it is.
+        yield or_(*(column.icontains(word, autoescape=True) for column in (c.id, c.title, c.impact)))
+
+
+def read_incident(row: RowMapping) -> Incident:
     impact, update = json.loads(row["impact"]), json.loads(row["update"] or "null")
     return Incident(
         **{

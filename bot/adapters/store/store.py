@@ -20,6 +20,7 @@ from bot.adapters.store.enrolments import SqlEnrolments
 from bot.adapters.store.escalations import SqlCalls, SqlEscalations
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
+from bot.adapters.store.nights import SqlNights
 from bot.adapters.store.outbox import SqlOutbox
 from bot.adapters.store.overrides import SqlOverrides
 from bot.adapters.store.patrols import SqlPatrols
@@ -108,6 +109,11 @@ class SqlTx:
     def calls(self) -> SqlCalls:
         """Who was called, through whom, and what came of it."""
         return SqlCalls(self._session)
+
+    @cached_property
+    def nights(self) -> SqlNights:
+        """What past incidents came to."""
+        return SqlNights(self._session)
 
     @cached_property
     def outbox(self) -> SqlOutbox:

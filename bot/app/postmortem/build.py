@@ -40,7 +40,7 @@ def build(facts: Facts) -> Report:
         hurt=lessons.hurt(facts),
         actions=tuple(facts.actions),
         vendors=tuple(_vendor(facts, case) for case in incident.vendors),
-        calls=_calls(facts),
+        calls=called(facts),
         runs=tuple(replace(r, at=facts.local(r.at)) for r in knowing.asked(facts)),
         raw=knowing.raw(facts),
         record=story.record(facts),
@@ -154,7 +154,8 @@ def _vendor(facts: Facts, case: VendorCase) -> VendorPart:
     )
 
 
-def _calls(facts: Facts) -> tuple[Called, ...]:
+def called(facts: Facts) -> tuple[Called, ...]:
+    """Every call to somebody and what came of it, the oldest first."""
     return tuple(
         Called(
             at=facts.local(call.sent_at or call.queued_at),
