@@ -18,6 +18,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException as HttpError
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -29,7 +30,7 @@ from bot.domain.errors import StoreUnavailable, UserError
 from bot.domain.incident import Entry, Incident, StatusUpdate, VendorCase
 from bot.domain.page import DIGIT_ACK, Callback, CallStatus, Reported
 from bot.domain.record import Correction
-from bot.domain.text import Lang, Text, lang_of
+from bot.domain.text import Lang, Text, lang_of, same
 from bot.domain.webhooks import BadSignature
 
 log = logging.getLogger("warroom.web")
@@ -109,9 +110,32 @@ class Look(BaseModel):
 class InvitationRequest(BaseModel):
     """A single-use token for one agent."""
 
-    name: str = Field(max_length=500)
+    name: str = Field(min_length=1, max_length=500)
     ttl_s: float = 3600.0
     user: str = Field(default="api", max_length=80)
+
+
+class Said(BaseModel):
+    """What is wrong, in both languages; `code` is fixed."""
+
+    code: str
+    zh: str
+    en: str
+
+
+class Problem(BaseModel):
+    """Every answer that is not the one asked for."""
+
+    error: Said
+
+
+PROBLEMS: dict[int | str, dict[str, Any]] = {
+    400: {"model": Problem, "description": "what was asked cannot be done, or cannot be read"},
+    401: {"model": Problem, "description": "the bearer token is missing or wrong"},
+    404: {"model": Problem, "description": "there is no such thing"},
+    413: {"model": Problem, "description": f"the body is larger than {MAX_BODY // 1024} KiB"},
+    503: {"model": Problem, "description": "the database is away; Retry-After says when to come back"},
+}
 
 
 class Links:
@@ -155,6 +179,7 @@ def make_app(
         docs_url=None,
         redoc_url=None,
         lifespan=lifespan,
+        responses=PROBLEMS,
     )
     _errors(app)
     _health(app, service)
@@ -176,6 +201,13 @@ def _errors(app: FastAPI) -> None:
     async def user_error(_request: Request, exc: UserError) -> JSONResponse:
         status = 404 if exc.code.startswith("unknown_") else 400
         return JSONResponse({"error": {"code": exc.code, **exc.text.to_json()}}, status)
+
+    @app.exception_handler(HttpError)
+    async def refused(_request: Request, exc: HttpError) -> JSONResponse:
+        detail: object = exc.detail
+        said = detail if isinstance(detail, Text) else same(str(detail))
+        body = {"error": {"code": f"http_{exc.status_code}", **said.to_json()}}
+        return JSONResponse(body, exc.status_code, headers=exc.headers)
 
     @app.exception_handler(StoreUnavailable)
     async def away(_request: Request, exc: StoreUnavailable) -> JSONResponse:
@@ -251,7 +283,10 @@ def _guard(api_token: str) -> Sequence[Any]:
     async def allowed(shown: Annotated[HTTPAuthorizationCredentials | None, Depends(BEARER)]) -> None:
         given = shown.credentials if shown else ""
         if not api_token or not hmac.compare_digest(given.encode(), api_token.encode()):
-            why = "a bearer token is needed: set WARROOM_API_TOKEN to the bot's"
+            why = Text(
+                "需要 bearer 令牌：用机器人的 WARROOM_API_TOKEN",
+                "a bearer token is needed: set WARROOM_API_TOKEN to the bot's",
+            )
             raise HTTPException(401, why, {"WWW-Authenticate": "Bearer"})
 
     return [Depends(allowed)]
@@ -277,7 +312,7 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         """A run: {"run", "finished", "document"}; waits up to `wait` seconds (30 at most) for its end."""
         found = await service.run(run, wait_s=min(30.0, max(0.0, wait)))
         if found is None:
-            raise HTTPException(404, f"no run {run}")
+            raise HTTPException(404, Text(f"没有诊断 {run}", f"no run {run}"))
         return {"run": found.id, "finished": found.finished_at is not None, "document": found.document}
 
     @app.post("/api/v1/commands", dependencies=guarded)
@@ -305,7 +340,7 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         """
         found = await service.incident(incident)
         if found is None:
-            raise HTTPException(404, f"no incident {incident}")
+            raise HTTPException(404, Text(f"没有故障 {incident}", f"no incident {incident}"))
         options = asked.model_dump(exclude={"q", "limit"})
         answer = await service.timeline(incident=found, options=options, words=asked.q.split(), limit=asked.limit)
         page = answer.page
@@ -315,7 +350,7 @@ def _api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
 
 
 def _reports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
-    @app.get("/api/v1/reports", dependencies=guarded)
+    @app.get("/api/v1/reports", dependencies=guarded, responses={200: {"content": {"text/csv": {}}}})
     async def reports(
         days: Annotated[int, Query(ge=1, le=3660)] = 30,
         form: Annotated[Literal["json", "csv"], Query(alias="format")] = "json",
@@ -333,7 +368,7 @@ def _exports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         """Whether the record is as it was written, {"incident", "ok", "heads", "faults"}; `head` is a printed one."""
         found = await service.incident(incident)
         if found is None:
-            raise HTTPException(404, f"no incident {incident}")
+            raise HTTPException(404, Text(f"没有故障 {incident}", f"no incident {incident}"))
         return await service.verify(found.id, printed=head or ())
 
     @app.get("/api/v1/incidents/{incident}/export", dependencies=guarded)
@@ -341,7 +376,7 @@ def _exports(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         """The postmortem as a file: format md, html, pdf or json, lang zh or en; jsonl is the record itself."""
         file = await service.export(incident, form=form.lower(), lang=lang_of(lang) if lang else None)
         if file is None:
-            raise HTTPException(404, f"no incident {incident}")
+            raise HTTPException(404, Text(f"没有故障 {incident}", f"no incident {incident}"))
         content = base64.b64decode(file.content) if file.encoded else file.content.encode()
         # A download and never a page of ours, whatever is in it.
         headers = {"Content-Disposition": f'attachment; filename="{file.name}"', "X-Content-Type-Options": "nosniff"}
@@ -374,7 +409,7 @@ def _agents_api(app: FastAPI, service: Service, guarded: Sequence[Any]) -> None:
         """Take an agent's key away, and hang up on it if it is connected: {"name", "disconnected"}."""
         done = await service.forget_agent(name)
         if done is None:
-            raise HTTPException(404, f"no agent {name}")
+            raise HTTPException(404, Text(f"没有观测点 {name}", f"no agent {name}"))
         return done
 
 

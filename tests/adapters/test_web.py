@@ -143,13 +143,14 @@ async def test_a_provider_that_cannot_sign_reports_with_the_secret_in_the_path(u
         ("GET", "/api/v1/agents"),
         ("GET", "/api/v1/incidents"),
         ("GET", "/api/v1/incidents/INC-1/timeline"),
+        ("GET", "/api/v1/reports"),
     ],
 )
 @pytest.mark.parametrize("shown", ["", "Bearer wrong", "Bearer", "Basic eDp5", "Bearer ключ"])
 async def test_every_call_needs_the_token_and_says_which(up: Up, method: str, path: str, shown: str) -> None:
     answer = await up.client.request(method, path, headers={"Authorization": shown.encode()}, content=b"{}")
     assert answer.status_code == 401
-    assert "WARROOM_API_TOKEN" in answer.json()["detail"]
+    assert "WARROOM_API_TOKEN" in answer.json()["error"]["en"]
     assert answer.headers["www-authenticate"] == "Bearer"
 
 
@@ -225,6 +226,7 @@ async def test_the_api_description_names_every_call_and_its_lock(up: Up) -> None
         "/api/v1/incidents/{incident}/timeline",
         "/api/v1/incidents/{incident}/verify",
         "/api/v1/incidents/{incident}/export",
+        "/api/v1/reports",
         "/api/v1/oncall",
     }
     for calls in described["paths"].values():
