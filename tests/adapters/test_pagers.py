@@ -66,7 +66,7 @@ class Night:
 @asynccontextmanager
 async def night(kind: str, *, public_url: str = PUBLIC, **more: object) -> AsyncIterator[Night]:
     async with serving(SERVERS[kind]()) as server:
-        config = replace(server.config(timeout_s=0.4), **more)  # type: ignore[arg-type]
+        config = replace(server.config(timeout_s=1.5), **more)  # type: ignore[arg-type]
         pager = make(config, public_url=public_url)
         try:
             yield Night(server, pager)

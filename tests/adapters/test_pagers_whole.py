@@ -71,7 +71,7 @@ async def a_bot(kind: str, folder: Path, *, public_url: str = PUBLIC) -> AsyncIt
             public_url=public_url,
             database_url=sqlite_database(folder / "warroom.db"),
             api_token=TOKEN,
-            pagers=(server.config(timeout_s=0.5),),
+            pagers=(server.config(timeout_s=1.5),),
             people=(Person(name="lin", phone="+8613800000001", lang="zh"),),
         )
         listener, config = listen(config)

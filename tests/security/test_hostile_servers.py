@@ -149,6 +149,7 @@ SLOW_OR_ENDLESS: dict[str, tuple[Talk, Failure | None]] = {
 }  # fmt: skip
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", list(SLOW_OR_ENDLESS))
 async def test_a_web_server_that_answers(context: MakeContext, how: str) -> None:
     talk, failure = SLOW_OR_ENDLESS[how]
