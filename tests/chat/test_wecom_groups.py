@@ -34,6 +34,25 @@ async def test_a_war_room_is_a_group_that_people_see_at_once() -> None:
         assert wecom.complaints == []
 
 
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("a\n\tb", "a b"),
+        ("\u202eon si SMS", "\ufffdon si SMS"),
+        ("", "INC-1"),
+        ("<@all> DNS", "<@all> DNS"),
+        ("短" * 60, "短" * 49 + "…"),
+    ],
+)
+async def test_a_title_that_plays_tricks_is_a_harmless_name(title: str, name: str) -> None:
+    async with WeComServer() as wecom, running(wecom) as bot:
+        made = await bot.platform.create_room(NewRoom(incident="INC-1", title=title, members=("lin", "wang")))
+        (group,) = wecom.world.groups.values()
+        assert group["name"] == name
+        assert "<@" not in bot.shown(made.key)[0]
+        assert wecom.complaints == []
+
+
 async def test_an_unknown_account_does_not_cost_the_others_their_room() -> None:
     async with WeComServer() as wecom, running(wecom) as bot:
         made = await bot.platform.create_room(NewRoom(incident="INC-1", title="x", members=("lin", "ghost", "wang")))

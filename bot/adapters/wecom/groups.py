@@ -15,6 +15,7 @@ from bot.adapters.wecom.budget import NEW_GROUPS, Budget
 from bot.adapters.wecom.text import harmless, short
 from bot.domain.chat import Made, NewRoom
 from bot.domain.errors import SendFailed
+from bot.domain.text import legible
 
 log = logging.getLogger("warroom.wecom")
 
@@ -44,16 +45,17 @@ class Groups:
     async def create(self, wanted: NewRoom) -> Made:
         """Raises SendFailed with words for those who can mend it."""
         members = members_of(wanted.members)
+        title = short(legible(wanted.title), NAME_LENGTH) or wanted.incident
         left_out: list[str] = []
         chat = _chat_id(wanted.incident)
         try:
-            await self._create(chat, wanted.title, members)
+            await self._create(chat, title, members)
         except SendFailed as exc:
             if getattr(exc, "code", 0) not in NO_SUCH_MEMBER:
                 raise
             # One unknown account must not cost the others their room.
             members, left_out = await self._sorted(members)
-            await self._create(chat, wanted.title, members)
+            await self._create(chat, title, members)
         await self._first(chat, wanted)
         return Made(key=f"wecom:chat/{chat}", left_out=tuple(left_out), note=ROBOT_HINT)
 
@@ -62,7 +64,7 @@ class Groups:
             who = ", ".join(members) or "–"
             raise SendFailed(TOO_FEW.format(least=LEAST, n=len(members), who=who), permanent=True)
         self._budget.take("", "new groups")
-        body = {"name": short(title, NAME_LENGTH), "userlist": members, "owner": members[0], "chatid": chat}
+        body = {"name": title, "userlist": members, "owner": members[0], "chatid": chat}
         await self._api.call("appchat/create", body)
 
     async def _sorted(self, members: list[str]) -> tuple[list[str], list[str]]:

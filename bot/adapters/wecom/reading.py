@@ -11,7 +11,7 @@ from typing import Any
 from bot.adapters.wecom.card import DONE
 from bot.domain.chat import Account, Captured, Inbound
 from bot.domain.errors import WarroomError
-from bot.domain.text import Lang
+from bot.domain.text import Lang, legible
 
 PLATFORM = "wecom"
 _IDENT = re.compile(r"[^\s\x00-\x1f\x7f]{1,128}\Z")
@@ -186,7 +186,7 @@ def _word(row: Mapping[str, Any], name: str, most: int, *, empty: bool = False) 
     value = row.get(name)
     if not isinstance(value, str) or len(value) > most or not (value or empty):
         raise Unreadable(f"{name} is missing, no text or too long")
-    return value
+    return legible(value)
 
 
 def _optional(row: Mapping[str, Any], name: str, most: int) -> str:
@@ -197,11 +197,11 @@ def _optional(row: Mapping[str, Any], name: str, most: int) -> str:
         return str(value)[:most]
     if not isinstance(value, str) or len(value) > most:
         raise Unreadable(f"{name} is no text or too long")
-    return value
+    return legible(value)
 
 
 def _ident(row: Mapping[str, Any], name: str) -> str:
     value = row.get(name)
-    if not isinstance(value, str) or not _IDENT.match(value):
+    if not isinstance(value, str) or not _IDENT.match(value) or legible(value) != value:
         raise Unreadable(f"{name} is missing or no id")
     return value
