@@ -13,7 +13,7 @@ from bot.adapters.wecom.card import final_card, on_card, pressed, unknown_card
 from bot.adapters.wecom.render import Style
 from bot.adapters.wecom.said import LEAST_FILE, MOST_FILE, Said, prepare
 from bot.adapters.wecom.text import FENCE, cut, harmless, pieces, size
-from bot.domain.message import Button, Buttons, Code, File, Message, Paragraph
+from bot.domain.message import Button, Buttons, Code, File, Message, Paragraph, Table
 from bot.domain.text import same
 from tests.chat.nasty import HARD, NASTY, messages
 from tests.chat.wecom_limits import card_of as taken
@@ -135,6 +135,13 @@ def test_code_that_is_cut_is_code_in_every_part() -> None:
     texts, _ = prepare(message, KINDS["the robot"][0], cards=True).parts(20_000, 9)
     assert len(texts) == 3
     assert all(text.startswith("```\nline ") and text.endswith("\n```") for text in texts)
+
+
+def test_every_row_of_a_long_table_is_said() -> None:
+    rows = tuple((f"/command{n}", "what it does") for n in range(60))
+    table = Table(columns=(same("command"), same("effect")), rows=rows)
+    said = prepare(Message(key="m", room="wecom:bot/x", blocks=(table,)), KINDS["the robot"][0], cards=True)
+    assert [f"/command{n} · what it does" in said.text for n in range(60)] == [True] * 60
 
 
 def test_more_buttons_than_a_card_takes_are_commands_to_type() -> None:

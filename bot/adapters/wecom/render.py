@@ -25,7 +25,8 @@ from bot.domain.message import (
 from bot.domain.text import Lang, Text, percent
 
 MOST_FOLDED = 3
-MOST_ROWS = 30
+MOST_ROWS = 200
+"""Of a table; what is long is cut into parts or goes as a file, see `Said.parts`."""
 MOST_SHARES = 4
 MORE = Text("另有 {n} 项，见控制台或 /timeline", "{n} more, in the console or /timeline")
 
