@@ -139,7 +139,7 @@ class Service:
     async def evidence(self, incident: Incident) -> Evidence:
         """How an incident was understood, and who was called for it."""
         async with self._parts.store.begin() as tx:
-            return await evidence(tx, incident, zone=self._parts.timezone)
+            return await evidence(tx, incident, zone=self._parts.timezone, now=self._parts.clock.now())
 
     async def figures(self, days: int) -> Figures:
         """How the nights of the last so many days went."""

@@ -24,6 +24,7 @@ from bot.adapters.console.routes import routes
 from bot.adapters.console.sessions import Sessions
 from bot.adapters.playbooks import load_playbooks
 from bot.app.figures import Figures, figures
+from bot.app.postmortem.course import courses
 from bot.app.postmortem.evidence import Evidence
 from bot.app.postmortem.model import Called, Cause, Considered, Snapshot
 from bot.app.record_filter import read_filter
@@ -48,6 +49,7 @@ from bot.domain.message import (
     Table,
 )
 from bot.domain.page import CallMade, CallState
+from bot.domain.patrol import Round, Sample
 from bot.domain.playbook import Playbook
 from bot.domain.probe import Agent
 from bot.domain.record import Excerpt, corrections
@@ -318,9 +320,32 @@ def known() -> Evidence:
                 at=at, person="lin", by=Text("电话", "phone"), through="webhook", outcome=Text("已接听", "answered")
             ),
         ),
+        courses=courses(rounds(), since=ONSET - timedelta(minutes=30), until=ONSET + timedelta(minutes=30)),
         policy="default",
         next_call_at=ONSET + timedelta(minutes=5),
     )
+
+
+def rounds() -> list[Round]:
+    """A round a minute: all well, then a tenth of the DNS answers of Shanghai, which take their time."""
+    return [
+        Round(
+            playbook="sms",
+            at=(at := ONSET + timedelta(minutes=minute)),
+            samples=tuple(
+                Sample(
+                    at=at,
+                    agent=agent,
+                    layer="dns_vpc",
+                    tries=20,
+                    ok=2 if minute > 0 and agent == "shanghai-pod" else 20,
+                    ms=900.0 if minute > 0 and agent == "shanghai-pod" else 12.0,
+                )
+                for agent in ("shanghai-pod", "guangzhou-vm")
+            ),
+        )
+        for minute in range(-28, 29)
+    ]
 
 
 def nights() -> list[domain.Night]:

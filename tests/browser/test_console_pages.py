@@ -77,6 +77,10 @@ async def test_an_incident_shows_cause_matrix_what_was_rejected_and_who_is_calle
         await expect(page.locator("details[data-keep='shot-verdict'] table")).to_be_visible()
         await page.get_by_text("Considered and rejected (1)").click()
         await expect(page.get_by_text("the VM outside the cluster fails too")).to_be_visible()
+        worst = page.get_by_role("row", name="shanghai-pod")
+        await expect(worst).to_contain_text("lowest 10%, last 10%")
+        await expect(worst).to_contain_text("worst 900 ms, last 900 ms")
+        await expect(page.get_by_role("row", name="guangzhou-vm")).to_contain_text("lowest 100%, last 100%")
         await expect(page.locator(".called")).to_contain_text("lin")
         await expect(page.locator(".called .alert")).to_contain_text("the next step, if nobody has it by then")
 

@@ -15,6 +15,7 @@ from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from bot.adapters.console.words import COMMANDS, KINDS, WORDS
+from bot.app.postmortem.course import Course
 from bot.domain.incident import Entry
 from bot.domain.message import Buttons, CellState, File, Header, Matrix, MatrixCell, Message, Share
 from bot.domain.record import Correction
@@ -78,7 +79,14 @@ class Renderer:
         self._jinja.filters |= {"say": _say, "rich": _rich, "percent": percent, "clock": self.clock}
         self._jinja.filters["download"] = _download
         self._jinja.globals |= {"w": _word, "cell": cell_view, "matrix_states": matrix_states, "strength": strength}
-        self._jinja.globals |= {"kinds": KINDS, "commands": COMMANDS, "span": span, "ago": ago, "sections": SECTIONS}
+        self._jinja.globals |= {
+            "kinds": KINDS,
+            "commands": COMMANDS,
+            "span": span,
+            "ago": ago,
+            "sections": SECTIONS,
+            "curve": curve,
+        }
 
     def page(self, template: str, lang: Lang, **values: Any) -> str:
         """A page or a piece of one."""
@@ -160,6 +168,22 @@ def cell_view(cell: MatrixCell, row: Text, column: Text, group: Text | None, lan
         label=f"{label}. {hint}" if hint else label,
         dial=None if cell.state != "lossy" else round(DIAL * (0.5 if share is None else share), 1),
     )
+
+
+def curve(course: Course, what: str) -> str:
+    """The path of `what` ("share" or "ms") in a box of 100 by 24; a gap where nothing was measured."""
+    most = 1.0 if what == "share" else course.slowest_ms or 1.0
+    whole = (course.until - course.since).total_seconds() or 1.0
+    drawn, pen = [], "M"
+    for point in course.points:
+        value = getattr(point, what)
+        if value is None:
+            pen = "M"
+            continue
+        x = 100 * (point.at - course.since).total_seconds() / whole
+        drawn.append(f"{pen}{x:.1f} {22 - 20 * value / most:.1f}")
+        pen = "L"
+    return " ".join(drawn)
 
 
 def matrix_states(matrix: Matrix) -> list[tuple[CellState, str]]:

@@ -8,6 +8,7 @@ from datetime import datetime, tzinfo
 from bot.app.ports import Tx
 from bot.app.postmortem import knowing
 from bot.app.postmortem.build import called
+from bot.app.postmortem.course import AFTER, BEFORE, MOST_ROUNDS, Course, courses
 from bot.app.postmortem.facts import Facts
 from bot.app.postmortem.model import Asked, Called, Cause, Considered, Snapshot
 from bot.domain.escalation import Phase
@@ -16,19 +17,20 @@ from bot.domain.incident import Incident
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
-    """Matrices, hypotheses and calls, the oldest first. `next_call_at` is when somebody else is called."""
+    """Matrices and calls, the oldest first; hypotheses, the likeliest first; `next_call_at` is the next step."""
 
     snapshots: tuple[Snapshot, ...] = ()
     considered: tuple[Considered, ...] = ()
     cause: Cause | None = None
     runs: tuple[Asked, ...] = ()
     calls: tuple[Called, ...] = ()
+    courses: tuple[Course, ...] = ()
     policy: str = ""
     next_call_at: datetime | None = None
 
 
-async def evidence(tx: Tx, incident: Incident, *, zone: tzinfo) -> Evidence:
-    """Read from the runs, the calls and the escalation of the incident."""
+async def evidence(tx: Tx, incident: Incident, *, zone: tzinfo, now: datetime) -> Evidence:
+    """Read from the runs, the calls and the escalation of the incident, and the patrols around it."""
     runs, calls = await tx.runs.of(incident.id), await tx.calls.list(incident.id)
     facts = Facts(incident=incident, runs=runs, calls=calls, zone=zone)
     escalation = await tx.escalations.get(incident.id)
@@ -39,6 +41,19 @@ async def evidence(tx: Tx, incident: Incident, *, zone: tzinfo) -> Evidence:
         cause=knowing.cause(facts),
         runs=tuple(replace(r, at=facts.local(r.at)) for r in knowing.asked(facts)),
         calls=called(facts),
+        courses=await _courses(tx, facts, now),
         policy=escalation.policy if escalation is not None else "",
         next_call_at=escalation.due_at if paging and escalation is not None else None,
     )
+
+
+async def _courses(tx: Tx, facts: Facts, now: datetime) -> tuple[Course, ...]:
+    """Patrols of what was diagnosed last, else of what was looked at when it was declared."""
+    named = facts.runs[-1].playbook if facts.runs else facts.incident.playbook
+    if not named:
+        return ()
+    incident = facts.incident
+    since = incident.opened_at - BEFORE
+    until = min(now, incident.resolved_at + AFTER) if incident.resolved_at else now
+    rounds = await tx.patrols.rounds(named, since=since, until=until, most=MOST_ROUNDS)
+    return courses(rounds, since=since, until=until)
