@@ -15,6 +15,7 @@ from bot.app.gather import DEADLINE_S, LATE_S, Gathering
 from bot.app.parts import Call, Parts, Then, put_unrecorded, record, say, say_progress
 from bot.app.ports import Tx
 from bot.app.recall import RECALL_S, recall_into
+from bot.app.similar import recollect
 from bot.app.summary import show_summary
 from bot.app.words import ELSEWHERE
 from bot.diagnosis.investigation import Investigation
@@ -171,6 +172,8 @@ async def _investigate(parts: Parts, run: Run, investigation: Investigation, roo
         raise
     finally:
         recalling.cancel()
+    if concluded.incident is not None:
+        parts.jobs.start(recollect(parts, concluded.incident), key=f"similar-{concluded.incident}")
     if not gathering.done:
         work = _fill_in(parts, concluded, investigation, gathering, room, took_s=took_s)
         parts.jobs.start(work, key=f"late-{run.id}")

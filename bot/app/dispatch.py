@@ -10,6 +10,7 @@ from typing import Any
 
 from bot.app import (
     ack,
+    action,
     agents,
     escalate,
     helping,
@@ -21,6 +22,7 @@ from bot.app import (
     playbooks,
     probe,
     related,
+    similar,
     timeline,
     vendor,
     warroom,
@@ -60,6 +62,8 @@ VERBS: Mapping[str, UseCase] = {
     "oncall": oncall.oncall,
     "vendor": vendor.vendor,
     "note": note.note,
+    "action": action.action,
+    "similar": similar.similar,
     "timeline": timeline.timeline,
     "postmortem": postmortem,
     "agents": agents.agents,

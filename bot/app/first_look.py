@@ -1,4 +1,4 @@
-"""What happens to an incident that was just opened before anybody asks: its playbook runs, its room is made."""
+"""What happens to an incident that was just opened unasked: its playbook runs, its room is made, its like is named."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from bot.app.create_room import first_called
 from bot.app.opening_rooms import open_rooms
 from bot.app.parts import Call, Parts, Then
 from bot.app.ports import Tx
+from bot.app.similar import recollect
 from bot.domain.command import Command
 from bot.domain.incident import Incident, Room
 from bot.domain.message import Header
@@ -22,7 +23,7 @@ FRESH = timedelta(minutes=5)
 async def first_look(
     parts: Parts, tx: Tx, incident: Incident, *, by: str = "warroom", invite: Sequence[str] = ()
 ) -> Then | None:
-    """Begin the run of the incident's playbook, and make its war room if the severity wants one.
+    """Begin the run of the incident's playbook, make its war room if the severity wants one, say what it is like.
 
     Carry the result out after the commit; None where there is nothing to do. Whoever is called first and `invite` come
     into the room.
@@ -31,15 +32,16 @@ async def first_look(
     if room is None:
         return None
     run = await _run(parts, tx, incident, room, by=by)
-    if not parts.directory.severity(incident.severity).room or incident.room != incident.origin_room:
-        return run
-    members = list(dict.fromkeys([*invite, *await first_called(parts, tx, incident)]))
+    wants_room = parts.directory.severity(incident.severity).room and incident.room == incident.origin_room
+    members = list(dict.fromkeys([*invite, *await first_called(parts, tx, incident)])) if wants_room else []
 
     async def then() -> None:
         # The run first: a platform may take seconds to make a room.
         if run is not None:
             await run()
-        await open_rooms(parts, incident, room, by=by, members=members)
+        if wants_room:
+            await open_rooms(parts, incident, room, by=by, members=members)
+        parts.jobs.start(recollect(parts, incident.id), key=f"similar-{incident.id}")
 
     return then
 

@@ -66,12 +66,22 @@ COMMANDS: tuple[tuple[str, Text], ...] = (
         Text("按文字、类型、人、时间查找（until=、before=#17）", "by words, kind, person, time (until=, before=#17)"),
     ),
     (
+        "/similar",
+        Text("像过去哪次故障、当时怎么好的（可写现象）", "which earlier incident it is like, and what helped then"),
+    ),
+    (
         "/postmortem html",
         Text(
             "复盘文件（md、html、pdf、json；可写 zh、en；jsonl 是全部记录）",
             "the postmortem as a file (md, html, pdf, json; zh or en); jsonl is the record",
         ),
     ),
+    (
+        "/action add TEXT @NAME due=12-01",
+        Text("登记改进项（负责人、期限，到期提醒）", "an action item, with owner, date and reminders"),
+    ),
+    ("/action done act-1", Text("改进项完成", "it is done")),
+    ("/action list", Text("未完成的改进项（all 是全部）", "what is left to do (all: also what is done)")),
     ("/agents", Text("有哪些观测点", "who is looking, from where")),
     ("/playbooks", Text("能诊断哪些服务", "what can be diagnosed")),
     ("/language en", Text("这个房间说哪种语言（zh 或 en）", "the language of this room (zh or en)")),

@@ -11,6 +11,7 @@ from bot.app import timers, words
 from bot.app.call_card import show_all
 from bot.app.escalation import begin_escalation, tell
 from bot.app.hang_up import stop_calls
+from bot.app.memory import remember
 from bot.app.parts import Call, Parts, Then, record
 from bot.app.ports import Archives, Tx
 from bot.app.rooms import places
@@ -20,7 +21,7 @@ from bot.app.which_incident import last_incident, need_incident, take_id
 from bot.domain.errors import SendFailed, UserError
 from bot.domain.escalating import over
 from bot.domain.incident import EntryKind, Incident, IncidentState, Move, moves_of
-from bot.domain.message import Header
+from bot.domain.message import Block, Header, Paragraph
 from bot.domain.text import Text, join, same
 
 log = logging.getLogger("warroom")
@@ -98,9 +99,21 @@ async def resolve(call: Call, tx: Tx, typed: list[str]) -> Then | None:
     await _save(call, tx, then, Move.RESOLVE, text, **facts)
     await tell(call.parts, tx, then, Header(text=text, tone="good"))
     await show_all(call.parts, tx, then)
+    await remember(call.parts, tx, then)
+    await call.reply(tx, *_ask_for_cause(then))
     # Last: every room that has it reads that it is over.
     await free_rooms(call.parts, tx, then)
     return None
+
+
+def _ask_for_cause(incident: Incident) -> tuple[Block, ...]:
+    """So that the next one of the kind is known."""
+    ask = Text(
+        f"一句话留给下一次：/note {incident.id} 原因：…，/note {incident.id} 修复：…（复盘和 /similar 会用到）",
+        f"one line for the next time: /note {incident.id} cause: ..., /note {incident.id} fix: ... (the postmortem and "
+        "/similar tell it)",
+    )
+    return (Paragraph(text=ask),)
 
 
 async def reopen(call: Call, tx: Tx, typed: list[str]) -> Then | None:
@@ -124,6 +137,7 @@ async def close(call: Call, tx: Tx, typed: list[str]) -> Then | None:
     await _save(call, tx, then, Move.CLOSE)
     await tell(call.parts, tx, then, Header(text=_words(then, Move.CLOSE), tone="info"))
     await show_summary(call.parts, tx, then)
+    await remember(call.parts, tx, then)
 
     async def after() -> None:
         call.parts.jobs.start(put_away(call.parts, then))

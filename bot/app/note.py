@@ -6,9 +6,12 @@ import re
 from datetime import datetime, timedelta
 
 from bot.app import words
+from bot.app.memory import remember
 from bot.app.parts import Call, Then
 from bot.app.ports import Tx
+from bot.app.postmortem import knowing
 from bot.app.timeline import the_entry
+from bot.app.which_incident import by_id
 from bot.domain.errors import UserError
 from bot.domain.incident import EntryKind
 from bot.domain.record import CORRECTABLE
@@ -17,6 +20,12 @@ from bot.domain.text import Text
 _CLOCK = re.compile(r"([01]?\d|2[0-3])[:：]([0-5]\d)\s+(.+)", re.DOTALL)
 _CORRECT = re.compile(r"(?:correct|更正)\s*[#＃]\s*(\d{1,15})(?!\d)\s*(.*)", re.DOTALL | re.IGNORECASE)
 """Only with "#": "correct 17 rows" is prose."""
+_TAGS = "|".join(re.escape(tag) for tag in (*knowing.CAUSE, *knowing.FIX, *knowing.WELL, *knowing.HURT))
+_NAMED = re.compile(
+    rf"(INC-\d+)[\s:：]+((?:{_TAGS}|{_CORRECT.pattern}|(?:[01]?\d|2[0-3])[:：][0-5]\d\s).*)", re.DOTALL | re.IGNORECASE
+)
+_TELLS = re.compile("|".join(re.escape(tag) for tag in (*knowing.CAUSE, *knowing.FIX)) + "|[#＃]", re.IGNORECASE)
+"""What changes what is remembered of an incident: its cause, what helped, and any correction."""
 
 
 async def note(call: Call, tx: Tx) -> Then | None:
@@ -30,20 +39,40 @@ async def note(call: Call, tx: Tx) -> Then | None:
                 "note what? for example /note 23:40 COS is down too; /note correct #17 TEXT mends entry 17",
             ),
         )
+    incident, text = await _of(call, tx, text)
     match = _CORRECT.fullmatch(text)
     if match:
-        await _correct(call, tx, int(match[1]), match[2].strip())
-        return None
-    at, text = _when(text, call.parts.local(call.at))
-    entry = await call.record(tx, EntryKind.NOTE, Text(text, text), at=at)
-    when = _clock(call, at)
-    await call.tell(tx, Text(f"已记录（{when}）：{text}（#{entry.seq}）", f"noted ({when}): {text} (#{entry.seq})"))
+        await _correct(call, tx, incident, int(match[1]), match[2].strip())
+    else:
+        await _keep(call, tx, incident, text)
+    if incident is not None and _TELLS.search(text) and (found := await tx.incidents.get(incident)) is not None:
+        await remember(call.parts, tx, found)
     return None
 
 
-async def _correct(call: Call, tx: Tx, number: int, text: str) -> None:
+async def _of(call: Call, tx: Tx, text: str) -> tuple[str | None, str]:
+    """The incident it is about, and the text: the one before a tag, a time or a correction, else the room's.
+
+    Anywhere else "INC-7" is a word of the note. A room is free again once its incident is resolved, and the best notes
+    come then.
+    """
+    named = _NAMED.fullmatch(text)
+    if named is None:
+        return call.room.incident, text
+    return (await by_id(tx, named[1])).id, named[2]
+
+
+async def _keep(call: Call, tx: Tx, incident: str | None, text: str) -> None:
+    at, text = _when(text, call.parts.local(call.at))
+    entry = await call.record(tx, EntryKind.NOTE, Text(text, text), at=at, incident=incident)
+    when = _clock(call, at)
+    of = f" {incident}" if incident != call.room.incident else ""
+    said = Text(f"已记录{of}（{when}）：{text}（#{entry.seq}）", f"noted{of} ({when}): {text} (#{entry.seq})")
+    await call.tell(tx, said)
+
+
+async def _correct(call: Call, tx: Tx, incident: str | None, number: int, text: str) -> None:
     """A correction is an entry of its own: what it corrects stays as it was recorded, and is shown corrected."""
-    incident = call.room.incident
     wrong = await the_entry(tx, number, incident=incident, room=None if incident else call.room.key)
     if wrong.kind is EntryKind.CORRECTION:
         # What people want to mend is what the correction was about.
@@ -68,7 +97,9 @@ async def _correct(call: Call, tx: Tx, number: int, text: str) -> None:
     then = at.isoformat() if at else None
     moved = f"{_clock(call, at)} " if at else ""
     said = Text(f"更正 #{wrong.seq}：{moved}{text}", f"corrects #{wrong.seq}: {moved}{text}")
-    entry = await call.record(tx, EntryKind.CORRECTION, said, corrects=wrong.seq, says=text, happened_at=then)
+    entry = await call.record(
+        tx, EntryKind.CORRECTION, said, incident=incident, corrects=wrong.seq, says=text, happened_at=then
+    )
     await call.tell(
         tx,
         Text(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
+from bot.diagnosis.similar import Memory
+from bot.domain.action import ActionItem
 from bot.domain.alert import KeptAlert, OpenGroup
 from bot.domain.chain import ChainHead, Fault
 from bot.domain.change import Change
@@ -739,6 +741,48 @@ class Enrolments(Protocol):
         ...
 
 
+class Actions(Protocol):
+    """Action items of incidents."""
+
+    async def add(self, action: ActionItem) -> ActionItem:
+        """Insert; returns it with its id."""
+        ...
+
+    async def get(self, ident: str) -> ActionItem | None:
+        """By id, locked until the transaction ends where the database can."""
+        ...
+
+    async def save(self, action: ActionItem) -> None:
+        """Write back one that was read in this transaction."""
+        ...
+
+    async def list(
+        self, *, incident: str | None = None, only_open: bool = False, limit: int = 200
+    ) -> Sequence[ActionItem]:
+        """Of an incident, else of all; those that are due first come first."""
+        ...
+
+    async def claim_reminder(self) -> ActionItem | None:
+        """An open one whose `remind_at` is past by the database's clock, locked; None when none is."""
+        ...
+
+
+class Memories(Protocol):
+    """What is remembered of incidents, for the next one of the kind."""
+
+    async def put(self, memory: Memory) -> None:
+        """Insert, in place of what was remembered before."""
+        ...
+
+    async def recent(self, *, limit: int) -> Sequence[Memory]:
+        """The newest first."""
+        ...
+
+    async def missing(self, *, limit: int) -> Sequence[Incident]:
+        """Incidents that are over and not remembered, the newest first."""
+        ...
+
+
 class Tx(Protocol):
     """One transaction: all of it happens or none of it."""
 
@@ -764,6 +808,10 @@ class Tx(Protocol):
     def patrols(self) -> Patrols: ...
     @property
     def overrides(self) -> Overrides: ...
+    @property
+    def memories(self) -> Memories: ...
+    @property
+    def actions(self) -> Actions: ...
     @property
     def messages(self) -> Messages: ...
     @property

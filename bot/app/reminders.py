@@ -9,7 +9,7 @@ import logging
 from dataclasses import replace
 from datetime import datetime
 
-from bot.app import timers, words
+from bot.app import action, timers, words
 from bot.app.escalation import tell
 from bot.app.parts import Parts, record
 from bot.app.ports import Tx
@@ -36,7 +36,7 @@ class Reminders:
 
     async def _look(self) -> None:
         try:
-            while await remind(self._parts):
+            while await remind(self._parts) or await action.remind(self._parts):
                 pass
         except StoreUnavailable as exc:
             log.warning("cannot look for reminders that are due: %s", exc)

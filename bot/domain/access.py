@@ -34,6 +34,7 @@ NEEDS: Mapping[str, Level] = {
     "timeline": Level.VIEWER,
     "postmortem": Level.VIEWER,
     "similar": Level.VIEWER,
+    "action list": Level.VIEWER,
     "oncall": Level.VIEWER,
     "oncall override": Level.COMMANDER,
     "incident": Level.VIEWER,

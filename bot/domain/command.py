@@ -72,7 +72,7 @@ def parse(text: str, *, user: str, room: str, message_id: str | None = None) -> 
     )
 
 
-FREE_TEXT = frozenset({"incident", "note", "vendor"})
+FREE_TEXT = frozenset({"action", "incident", "note", "vendor"})
 """Verbs whose text is prose: quotes in it are only quotes."""
 
 

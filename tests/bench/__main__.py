@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.bench import chat, delivery, fanout, memory, record, startup, throughput, timing
+from tests.bench import chat, delivery, fanout, memory, record, similar, startup, throughput, timing
 from tests.bench.table import FULL, QUICK, Measure, Row, document, machine, markdown
 
 ROWS: dict[str, Measure] = {
@@ -28,6 +28,7 @@ ROWS: dict[str, Measure] = {
     "record": record.write,
     "long-night": record.read,
     "wecom": chat.wecom,
+    "similar": similar.similar_first,
 }
 
 

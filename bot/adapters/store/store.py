@@ -12,6 +12,7 @@ from sqlalchemy import exc
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.adapters.store import migrate
+from bot.adapters.store.actions import SqlActions
 from bot.adapters.store.alerts import SqlAlerts
 from bot.adapters.store.alone import Alone
 from bot.adapters.store.changes import SqlChanges
@@ -19,6 +20,7 @@ from bot.adapters.store.engine import READ_ONLY, in_our_words, make_engine, sqls
 from bot.adapters.store.enrolments import SqlEnrolments
 from bot.adapters.store.escalations import SqlCalls, SqlEscalations
 from bot.adapters.store.incidents import SqlIncidents, SqlRooms
+from bot.adapters.store.memories import SqlMemories
 from bot.adapters.store.messages import SqlInbox, SqlMessages, SqlSettings
 from bot.adapters.store.nights import SqlNights
 from bot.adapters.store.outbox import SqlOutbox
@@ -94,6 +96,16 @@ class SqlTx:
     def overrides(self) -> SqlOverrides:
         """Who takes over which shift."""
         return SqlOverrides(self._session)
+
+    @cached_property
+    def memories(self) -> SqlMemories:
+        """What is remembered of incidents."""
+        return SqlMemories(self._session)
+
+    @cached_property
+    def actions(self) -> SqlActions:
+        """Action items."""
+        return SqlActions(self._session)
 
     @cached_property
     def messages(self) -> SqlMessages:

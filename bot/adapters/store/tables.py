@@ -144,6 +144,32 @@ chains = Table(
     Column("head", String, nullable=False),
 )
 
+memories = Table(
+    "memories",
+    metadata,
+    Column("incident", String, ForeignKey("incidents.id", name="memories_incident_fkey"), primary_key=True),
+    Column("opened_at", UtcTime, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("memories_by_time", "opened_at"),
+)
+
+actions = Table(
+    "actions",
+    metadata,
+    Column("seq", Serial, primary_key=True, autoincrement=True),
+    Column("incident", String, ForeignKey("incidents.id", name="actions_incident_fkey"), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("owner", String, nullable=False),
+    Column("due", String, nullable=False),
+    Column("made_by", String, nullable=False),
+    Column("made_at", UtcTime, nullable=False),
+    Column("done_at", UtcTime),
+    Column("done_by", String, nullable=False),
+    Column("remind_at", UtcTime),
+    Index("actions_by_incident", "incident"),
+    Index("actions_remind", "remind_at"),
+)
+
 messages = Table(
     "messages",
     metadata,

@@ -122,9 +122,11 @@ def _key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
 def cause(facts: Facts) -> Cause | None:
     """What it was, as the verdict that stands says it, and what people wrote about it."""
     final = facts.verdict()
-    told = marked(facts, CAUSE)
+    told, fixes = marked(facts, CAUSE), marked(facts, FIX)
     if final is None:
-        return Cause(titles=(), share=0.0, sure=False, why=(), behind=same(""), told=told) if told else None
+        if not told and not fixes:
+            return None
+        return Cause(titles=(), share=0.0, sure=False, why=(), behind=same(""), told=told, fixes=fixes)
     document = final[1]
     share = share_of(document)
     why = document.get("texts", {}).get("why")
@@ -137,6 +139,7 @@ def cause(facts: Facts) -> Cause | None:
         behind=_behind(document.get("culprit")),
         remedies=tuple(_remedies(document)),
         told=told,
+        fixes=fixes,
     )
 
 
@@ -148,6 +151,10 @@ CAUSE = ("cause:", "cause：", "root cause:", "原因:", "原因：", "根因:",
 WELL = ("well:", "well：", "went well:", "顺利:", "顺利：", "做得好:", "做得好：")
 HURT = ("hurt:", "hurt：", "went badly:", "不顺:", "不顺：", "痛点:", "痛点：")
 """And so, what went well and what hurt."""
+
+
+FIX = ("fix:", "fix：", "fixed by:", "修复:", "修复：", "解决办法:", "解决办法：")
+"""And so, what helped."""
 
 
 def tagged(entry: Entry, tags: tuple[str, ...]) -> Text | None:

@@ -107,6 +107,8 @@ class Cause:
     remedies: tuple[Text, ...] = ()
     told: tuple[Text, ...] = ()
     """What people wrote down about it."""
+    fixes: tuple[Text, ...] = ()
+    """And about what helped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

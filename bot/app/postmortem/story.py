@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from bot.app.postmortem import times
 from bot.app.postmortem.facts import Facts
-from bot.app.postmortem.knowing import CAUSE, HURT, WELL, tagged
+from bot.app.postmortem.knowing import CAUSE, FIX, HURT, WELL, tagged
 from bot.app.postmortem.model import Line, Phase
 from bot.domain.incident import Entry, EntryKind
 from bot.domain.text import Text
@@ -75,7 +75,7 @@ def phases(facts: Facts) -> tuple[Phase, ...]:
 def _said_twice(entry: Entry) -> bool:
     """Whether the entry has a place of its own in the report: a note about the cause, what went well, what hurt."""
     mirrored = entry.kind is EntryKind.INCIDENT and "mirror" in entry.data
-    return mirrored or tagged(entry, (*CAUSE, *WELL, *HURT)) is not None
+    return mirrored or "action" in entry.data or tagged(entry, (*CAUSE, *FIX, *WELL, *HURT)) is not None
 
 
 def _bounds(facts: Facts) -> list[tuple[str, Text, datetime | None]]:
