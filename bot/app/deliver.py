@@ -84,6 +84,7 @@ class Deliverer:
         self._full = dict.fromkeys(AT_ONCE, False)
         """Whether more may be waiting than the last look could take."""
         self._paging: set[asyncio.Task[None]] = set()
+        self._most_turns = STARTING
 
     def wake(self) -> None:
         """Something was queued: look now instead of at the next poll."""
@@ -123,11 +124,15 @@ class Deliverer:
         One takes a turn unless it only waits for its provider: a lease must not run out in a queue of ours, neither
         before the call nor before its record. Claimed by the hundred, it did; then nothing was ever recorded in time.
         """
-        return STARTING - (len(self._paging) - self._placer.waiting)
+        return self._most_turns - (len(self._paging) - self._placer.waiting)
+
+    def _went(self, *, in_time: bool) -> None:
+        """One more at once after each page that was recorded in its lease, half as many after one that was not."""
+        self._most_turns = min(STARTING, self._most_turns + 1) if in_time else max(1, self._most_turns // 2)
 
     def _turn_is_free(self) -> None:
         """More pages are waiting than could be claimed: look again, for several at once."""
-        if self._full["page"] and self._turns() >= STARTING // 2:
+        if self._full["page"] and self._turns() >= max(1, self._most_turns // 2):
             self._wake["page"].set()
 
     async def _claim(self, kind: str, limit: int) -> Sequence[OutboxRow]:
@@ -223,6 +228,7 @@ class Deliverer:
         try:
             pager, ref = await self._placer.place(row, page)
         except ClaimLost:
+            self._went(in_time=False)
             log.warning("%s: its lease ran out before anybody was called; it is taken up again", row.key)
             self._wake["page"].set()
         except NotWanted:
@@ -281,6 +287,8 @@ class Deliverer:
                             await self._recorded(tx, row, entry, incident)
                 if done and entry is not None:
                     self._wake_after(entry)
+                if row.kind == "page":
+                    self._went(in_time=done)
                 return
             except StoreUnavailable:
                 if self._clock.monotonic() >= ends:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from bot.adapters.store import SqlStore
 from bot.app.deliver import Deliverer
-from bot.app.placing import STARTING
+from bot.app.placing import STARTING, ClaimLost
 from bot.testing import FakePager, FixedClock
 from tests.app.test_deliver import clock, delivering, entries, queue, row, store, until, until_state
 from tests.store.fixtures import database, store_url
@@ -105,6 +105,42 @@ async def test_no_more_pages_are_claimed_than_can_be_begun(store: SqlStore, cloc
             assert await tx.outbox._session.connection.scalar(claimed) == STARTING
         go.set()
         await until(lambda: len(phone.calls) == len(keys), seconds=90)
+    assert sorted(page.key for page in phone.calls) == sorted(keys)
+
+
+async def test_a_bot_that_is_too_slow_for_its_lease_takes_fewer_pages_at_once_until_it_is_not(
+    store: SqlStore, clock: FixedClock
+) -> None:
+    phone, go = FakePager(), asyncio.Event()
+    keys = [f"INC-1:1:lin:{n}" for n in range(2 * STARTING)]
+    await queue(store, *keys)
+    deliverer = Deliverer(store, {}, [phone], clock)
+    place, begun, lost = deliverer._placer.place, [0], asyncio.Event()
+
+    async def slowly(*args: Any) -> Any:
+        begun[0] += 1
+        if not lost.is_set():
+            await lost.wait()
+            raise ClaimLost
+        await go.wait()
+        return await place(*args)
+
+    deliverer._placer.place = slowly  # type: ignore[method-assign]
+    async with delivering(deliverer):
+        await until(lambda: begun[0] == STARTING)
+        lost.set()
+        await until(lambda: begun[0] == STARTING + 1)
+        for _ in range(3):
+            deliverer.wake()
+            await asyncio.sleep(0.1)
+        assert begun[0] == STARTING + 1, "one at a time"
+        go.set()
+        await until(lambda: len(phone.calls) == STARTING, seconds=60)
+        await clock.advance(11)
+        async with asyncio.timeout(60):
+            while len(phone.calls) < len(keys):
+                deliverer.wake()
+                await asyncio.sleep(0.05)
     assert sorted(page.key for page in phone.calls) == sorted(keys)
 
 

@@ -58,7 +58,7 @@ FOUND_BY = {
     "no-fencing": {"page_entries", "duplicates", "late_unrecorded"},
     "deadline-is-failure": {"never_called"},
     "late-timers-dropped": {"steps"},
-    "shared-store": {"duplicates"},
+    "shared-store": {"duplicates", "after_claim"},
     "marked-before-sent": {"never_called"},
     "ack-cancels-nothing": {"after_ack"},
     "claim-not-looked-at": {"after_claim"},

@@ -21,7 +21,7 @@ VIOLATIONS = {
     "effects": "pages for which a phone rang more than once (at a provider that honours keys)",
     "duplicates": "POSTs of a key beyond the first and beyond what was uncertain",
     "after_ack": "POSTs that began more than 50 ms after the acknowledgement had committed",
-    "after_claim": "POSTs that began although the claim was lost before the last look",
+    "after_claim": "POSTs that began although the claim was lost before the last look; pages that two bots had",
     "late_unrecorded": "calls that crossed an acknowledgement and are not recorded as late",
     "steps": "steps skipped, repeated, out of order, or for the wrong people",
     "page_entries": "pages without exactly one timeline entry",
@@ -145,9 +145,12 @@ def _duplicates(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) -
         verdict.counts["slow"] += attempt.excuse == "slow"
     arrived: dict[str, list[str]] = defaultdict(list)
     for key, at in ledger.posts:
-        # What arrives belongs to the attempt that began last; one that never arrived excuses nothing.
+        # What arrives belongs to the attempt that began last and has not arrived yet: a request may be overtaken by
+        # the next one on its way. One that never arrived excuses nothing.
         before = [attempt for attempt in begun[key] if attempt.at <= at]
         arrived[key].append(before[-1].excuse if before else "")
+        if before:
+            begun[key].remove(before[-1])
     for key, excuses in arrived.items():
         uncertain = sum(map(bool, excuses))
         verdict.counts["raw_duplicates"] += len(excuses) - 1
@@ -198,8 +201,11 @@ def _after_ack(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) ->
 def _after_claim(ledger: Ledger, verdict: Verdict, attempts: Sequence[Attempt]) -> None:
     """Lost: its lease had run out, or somebody had claimed the page anew, when the last look began."""
     claims: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    whose: dict[tuple[str, int], int] = {}
     for event in ledger.events:
         for key, generation in event["keys"] if event["e"] == "claim" else ():
+            if whose.setdefault((key, generation), event["pid"]) != event["pid"]:
+                verdict.add("after_claim", f"{key}#{generation}: claimed by two bots at once")
             # Not before it was written down; what a kill kept from being written down accuses nobody.
             claims[key].append((generation, event["at"]))
     for attempt in attempts:

@@ -119,6 +119,14 @@ def test_a_second_post_needs_an_uncertain_first() -> None:
     assert found(ledger(**twice, injected=injected, events=[*lost, *again, record(12.3)])) == {}
 
 
+def test_a_request_that_is_overtaken_by_the_next_one_is_still_the_first_ones() -> None:
+    events = [claim(9.9), post(10.0), answer(10.7, error="no answer within 0.6 s"), record(10.75)]
+    events += [claim(11.9, generation=2), post(12.0, generation=2), answer(12.2, status=202), record(12.3)]
+    both_late = {"posts": [(KEY, 12.1), (KEY, 12.1)], "events": events}
+    assert found(ledger(**both_late)) == {"duplicates": 1}
+    assert found(ledger(**both_late, lags=[(10.1, 12.05)])) == {}
+
+
 def test_a_kill_between_post_and_record_excuses_one_repeat_and_not_two() -> None:
     lives = [(6, 0.0, 10.2, "kill", []), ALIVE]
     first, again = [claim(9.9, 6), post(10.0, 6)], [claim(11.9, generation=2), post(12.0, generation=2)]
@@ -163,6 +171,9 @@ def test_a_bot_that_calls_after_its_claim_was_lost_has_no_excuse() -> None:
     taken = ledger(posts=[(KEY, 10.1)])
     taken.events.insert(1, claim(9.95, 8, generation=2))
     assert found(taken) == {"after_claim": 1}
+    both = ledger()
+    both.events.insert(1, claim(9.99, 8))
+    assert found(both) == {"after_claim": 1}
     after_the_look = ledger()
     after_the_look.events[1] = post(10.0, look=9.9)
     after_the_look.events.insert(1, claim(9.95, 8, generation=2))
