@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -247,8 +248,9 @@ async def _keep(parts: Parts, arrived: _Arrived) -> bool:
         return False
     if command.verb not in SPOOLED or needed(command) > arrived.level:
         return False
-    # Typed twice within a minute it is one, as the platform delivers it twice.
-    ident = arrived.message_id or f"spooled-{int(parts.clock.now().timestamp() // 60)}"
+    # Typed twice within a minute it is one, as the platform delivers it twice; another command is another one.
+    words = hashlib.sha256(command.raw.encode()).hexdigest()[:12]
+    ident = arrived.message_id or f"spooled-{int(parts.clock.now().timestamp() // 60)}-{words}"
     row = {"text": arrived.text, "user": user, "room": room, "message_id": ident, "echo": arrived.echo}
     return await parts.keep("command", f"{room}:{user}:{ident}:{command.raw}", row)
 

@@ -186,6 +186,22 @@ async def test_an_ack_that_is_typed_is_answered_as_not_yet_recorded_and_carried_
     assert len(await spooled.night.timeline("INC-1")) > 0
 
 
+async def test_two_acknowledgements_typed_in_one_minute_are_two(spooled: Spooled) -> None:
+    from bot.app.dispatch import handle
+
+    spooled.store.away = False
+    for room in (ROOM, "console:other"):
+        assert await handle(spooled.night.parts, "/page", user="lin", room=room) is None
+    spooled.store.away = True
+    for incident in ("INC-1", "INC-2"):
+        error = await handle(spooled.night.parts, f"/ack {incident}", user="chen", room=ROOM)
+        assert error is not None
+    spooled.store.away = False
+    await spooled.after(1)
+    async with spooled.store.begin() as tx:
+        assert [i.acked_by for i in await tx.incidents.list()] == ["chen", "chen"]
+
+
 async def test_what_cannot_be_merged_is_set_aside_and_keeps_nothing_out(spooled: Spooled) -> None:
     await spooled.degraded.keep("callback", "broken", {"nothing": "useful"})
     await spooled.degraded.keep("alert", "grafana:sms", ALERT)

@@ -428,7 +428,7 @@ async def test_three_bots_send_a_hundred_pages_once_each(store_url: str, store: 
         delivering(Deliverer(replicas[1], {}, [phone], clock)),
         delivering(Deliverer(replicas[2], {}, [phone], clock)),
     ):
-        await until(lambda: len(phone.calls) >= 100, seconds=30)
+        await until(lambda: len(phone.calls) >= 100, seconds=90)
         await asyncio.sleep(0.1)
     assert sorted(call.key for call in phone.calls) == sorted(keys)
     assert len(await entries(store)) == 100

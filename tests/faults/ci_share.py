@@ -1,4 +1,4 @@
-"""Over two hundred kills on both databases, and every planted mistake is found: CI's share of docs/faults.md."""
+"""Over two hundred kills on both databases, and every planted mistake is found: meant for CI (docs/faults.md)."""
 
 from __future__ import annotations
 

@@ -307,12 +307,15 @@ async def _settle(world: World) -> set[str]:
     waiting = await asyncio.to_thread(world.reader.pending)
     waits = Waits(lambda: world.cluster.pid if world.cluster else 0)
     left_s, last = SETTLE_S * world.spec.pace, time.monotonic()
-    while waiting and left_s > 0:
+    kept = any(world.folder.glob("spool*/*.json"))
+    # What is kept in a spool was promised as well: it is merged before anything else is acknowledged.
+    while (waiting or kept) and left_s > 0:
         await asyncio.sleep(0.3)
         # The bot that was given the most of the processor: whatever waits, it could have sent.
         starved = min(waits.since_last(replica.lives[-1].pid) for replica in world.replicas)
         now = time.monotonic()
         left_s, last = left_s - max(0.0, now - last - starved), now
+        kept = any(world.folder.glob("spool*/*.json"))
         waiting &= await asyncio.to_thread(world.reader.pending)
     world.stuck |= waiting
     without_timer = await asyncio.to_thread(world.reader.without_timer)
