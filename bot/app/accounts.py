@@ -20,6 +20,7 @@ log = logging.getLogger("warroom")
 
 PATIENCE_S = 1.0
 """How long a platform may take to tell of an account: it waits for its acknowledgement meanwhile."""
+MOST_MET = 20_000
 KNOWN_S, UNKNOWN_S = 600.0, 60.0
 
 
@@ -43,7 +44,12 @@ class Accounts:
         person = self._by_id(account)
         profile = await self._profile(account) if person is None or self._parts.groups else None
         person = person or (self._by_profile(profile) if profile else None)
-        return Caller(name=self._name(account, person, profile), level=self._level(account, person, profile))
+        caller = Caller(name=self._name(account, person, profile), level=self._level(account, person, profile))
+        met = self._parts.met
+        if len(met) > MOST_MET:
+            met.clear()
+        met[account.platform, caller.name] = account.id
+        return caller
 
     def _by_id(self, account: Account) -> Person | None:
         return next(

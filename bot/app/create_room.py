@@ -58,14 +58,20 @@ async def create_room(parts: Parts, incident: Incident, beside: Room, *, by: str
     parts.wake()
 
 
+def _account(parts: Parts, name: str, on: str) -> str:
+    """Somebody's account there, as written down or as they were met; "" for none."""
+    person = parts.directory.find(name)
+    if on == "console":
+        return person.name if person else ""  # It has no accounts: people go by their names there.
+    return (person.account(on) if person else "") or parts.met.get((on, name), "")
+
+
 async def ask_for_room(parts: Parts, incident: Incident, beside: Room, on: str, members: Sequence[str]) -> Made:
     """A room for the incident on a platform, in the language of `beside`. Raises SendFailed."""
     platform = parts.chat.get(on)
     if platform is None:
         raise SendFailed(f"the platform {on} is not configured")
-    people = [parts.directory.find(name) for name in members]
-    # The console has no accounts: people go by their names there.
-    accounts = (person.name if on == "console" else person.account(on) for person in people if person)
+    accounts = (_account(parts, name, on) for name in members)
     wanted = NewRoom(
         incident=incident.id,
         title=_title(incident),

@@ -136,6 +136,8 @@ class Parts:
     """Platforms on which every war room stands at once."""
     fallback_room: str = ""
     """Where what is said of an incident goes while its platform is away."""
+    met: dict[tuple[str, str], str] = field(default_factory=dict)
+    """(platform, name) -> account of who has said something there since this bot was started."""
     groups: Mapping[str, Level] = field(default_factory=dict)
     """What members of a platform's group may do, by "platform:group"."""
     default_level: Level = Level.RESPONDER

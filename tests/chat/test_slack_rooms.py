@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from bot.adapters.slack.rooms import channel_name
 from bot.domain.chat import NewRoom
 from bot.domain.errors import SendFailed
-from tests.chat.slack_bot import bot
+from tests.chat.slack_bot import bot, settings
+from tests.chat.slack_server import slack_server
+from tests.chat.whole_bot import whole_bot
 
 WANTED = NewRoom(
     incident="INC-42",
@@ -43,6 +46,21 @@ async def test_who_may_see_a_war_room_is_configured(kind: str) -> None:
         channel = b.slack.space.channels[made.key.removeprefix("slack:")]
         assert (channel.private, channel.members[1:]) == (kind == "private", ["U0LIN", "U0WANG"])
         assert b.slack.complaints == []
+
+
+@pytest.mark.timeout(120)
+async def test_whoever_opens_a_private_war_room_is_in_it_though_nobody_wrote_their_account_down(tmp_path: Path) -> None:
+    async with slack_server(mode="http") as slack:
+        private = settings(slack, war_rooms="private")
+        async with whole_bot(tmp_path, slack=private, people=()) as whole:
+            slack.events_url = f"{whole.bot.config.url}/slack/events"
+            await slack.types("C0OPS", "U0WANG", "/warroom open")
+
+            async def made() -> bool:
+                return any("U0WANG" in c.members for c in slack.space.channels.values() if c.private)
+
+            await whole.until(made, lambda: slack.shown("C0OPS"))
+            assert slack.complaints == []
 
 
 async def test_a_name_that_is_taken_gets_another_ending() -> None:
