@@ -82,6 +82,20 @@ def test_the_night_from_the_first_command_to_the_recovery(demo: Demo, browser: B
     for said in ("/diag sms", "最可能", "接手了", "COS 也不可用", "恢复"):
         expect(lines.get_by_text(said).first).to_be_visible(timeout=8000)
     page.screenshot(path=PICTURES / "timeline.png")
+
+    page.goto(f"{demo.server}/incidents/INC-1")
+    finding = page.locator(".finding")
+    expect(finding).to_contain_text("vpc-prod 的 DNS 被云厂商限频")
+    expect(finding).to_contain_text("127.10.7.21")
+    expect(page.locator("details[open] table[data-matrix]").first).to_be_visible()
+    expect(page.locator(".called")).to_contain_text("lin")
+    page.screenshot(path=PICTURES / "incident.png", full_page=True)
+    page.goto(f"{demo.server}/reports")
+    expect(page.locator(".counted")).to_contain_text("平均确认时间 (MTTA)")
+    expect(page.get_by_role("row", name=re.compile("DNS.*限频")).first).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^lin 1"))).to_be_visible()
+    page.goto(f"{demo.server}/playbooks")
+    expect(page.get_by_text("/diag sms")).to_be_visible()
     assert not problems
 
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from bot.app.ports import Store
 from bot.domain.incident import EntryKind
 from bot.domain.page import CallMade, CallState
-from tests.store.samples import ONSET, after, incident, note
+from tests.store.samples import ONSET, after, incident, note, run
 
 DAY = timedelta(days=1)
 
@@ -25,8 +25,12 @@ async def test_a_night_has_its_first_acknowledgement_the_cause_that_stands_and_i
     async with store.begin() as tx:
         one = await tx.incidents.open(incident())
         for kind, minute, data in said:
-            entry = note("said", kind=EntryKind(kind), at=after(minute), incident=one.id, data=data)
-            await tx.timeline.append(entry)
+            name = f"run-{minute}"
+            if kind == "verdict":
+                # Asked for before there was an incident, and attached to it later: the entry names only its run.
+                await tx.runs.save(run(name, incident=one.id))
+            about = {"run": name} if kind == "verdict" else {"incident": one.id}
+            await tx.timeline.append(note("said", kind=EntryKind(kind), at=after(minute), data=data, **about))
         call = CallMade(
             key=f"{one.id}:1:lin:1",
             incident=one.id,

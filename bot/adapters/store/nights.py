@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,7 +12,7 @@ from sqlalchemy import RowMapping, select
 from bot.adapters.store.escalations import read_call
 from bot.adapters.store.incidents import read_incident
 from bot.adapters.store.session import Session, load
-from bot.adapters.store.tables import calls, incidents, timeline
+from bot.adapters.store.tables import calls, incidents, runs, timeline
 from bot.diagnosis.hypothesis import HEALTHY, INCONCLUSIVE
 from bot.domain.incident import EntryKind
 from bot.domain.night import Night
@@ -50,26 +50,27 @@ class SqlNights:
 
     async def _acks(self, ids: Any) -> Mapping[str, datetime]:
         """The first acknowledgement of each."""
-        found: dict[str, datetime] = {}
-        for row in await self._entries(ids, EntryKind.ACK, timeline.c.at):
+        c, found = timeline.c, dict[str, datetime]()
+        statement = select(c.incident, c.at).where(c.incident.in_(ids), c.kind == EntryKind.ACK.value)
+        for row in await self._all(statement.order_by(c.at, c.seq)):
             found.setdefault(row["incident"], row["at"])
         return found
 
     async def _verdicts(self, ids: Any) -> Mapping[str, tuple[tuple[str, ...], datetime]]:
-        """The last verdict of each that names a cause, and when that cause was named first."""
-        found: dict[str, tuple[tuple[str, ...], datetime]] = {}
-        for row in await self._entries(ids, EntryKind.VERDICT, timeline.c.at, timeline.c.data):
+        """The last verdict of each that names a cause, and when that cause was named first.
+
+        By their runs: what was found before anybody declared the incident belongs to it through them.
+        """
+        c, found = timeline.c, dict[str, tuple[tuple[str, ...], datetime]]()
+        statement = select(runs.c.incident, c.at, c.data).join_from(timeline, runs, c.run == runs.c.id)
+        statement = statement.where(runs.c.incident.in_(ids), c.kind == EntryKind.VERDICT.value)
+        for row in await self._all(statement.order_by(c.at, c.seq)):
             named = tuple(load(row["data"]).get("verdict", ()))
             if set(named) - {HEALTHY, INCONCLUSIVE}:
                 before = found.get(row["incident"])
                 at = before[1] if before is not None and before[0] == named else row["at"]
                 found[row["incident"]] = (named, at)
         return found
-
-    async def _entries(self, ids: Any, kind: EntryKind, *columns: Any) -> Iterable[RowMapping]:
-        c = timeline.c
-        statement = select(c.incident, *columns).where(c.incident.in_(ids), c.kind == kind.value)
-        return await self._all(statement.order_by(c.at, c.seq))
 
     async def _all(self, statement: Any) -> Sequence[RowMapping]:
         return (await self._session.connection.execute(statement)).mappings().all()
