@@ -147,7 +147,7 @@ class Service:
         since = until - timedelta(days=days)
         async with self._parts.store.begin() as tx:
             nights = await tx.nights.opened(since=since, until=until)
-        titles = {h.id: h.title for h in self._parts.hypotheses}
+        titles = {h.id: h.family for h in self._parts.hypotheses}
         return figures(nights, since=since, until=until, zone=self._parts.timezone, titles=titles)
 
     def playbooks(self) -> Sequence[Playbook]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,6 +11,8 @@ from bot.diagnosis.cells import Key
 from bot.diagnosis.expressions import Bound, Expression
 from bot.diagnosis.facts import Scope, ScopeKind
 from bot.domain.text import Text
+
+_PLACE = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +66,11 @@ class Hypothesis:
     each_service: bool = False
     """Whether it may be the trouble of one service among several: then it is tried for each by itself as well."""
     remedy_unnamed: Text | None = None
+
+    @property
+    def family(self) -> Text:
+        """The title for lists of causes, in which no certain place is meant."""
+        return Text(_PLACE.sub("某处", self.title.zh).replace("某处 ", "某处"), _PLACE.sub("one place", self.title.en))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.adapters.playbooks import read_hypothesis, read_playbook
+from bot.adapters.playbooks import load_hypotheses, read_hypothesis, read_playbook
 from bot.diagnosis.plan import sweep
 from bot.domain.errors import PlaybookError
 from tests.diagnosis.nights import FOLDER, agents
@@ -86,3 +86,10 @@ def test_an_own_target_is_asked_by_name_as_the_service_and_not_as_a_dependency()
 def test_half_a_character_is_refused_and_no_crash_later_on() -> None:
     with pytest.raises(PlaybookError, match="x:1:1: holds half a character"):
         read_playbook(HEAD.replace("title: x", 'title: "\\ud800"') + "probe:\n  - http: {to: api}\n", name="x")
+
+
+def test_no_list_of_causes_shows_a_placeholder() -> None:
+    families = {h.id: h.family for h in load_hypotheses(FOLDER)}
+    assert families["vpc_dns_rate_limited"].en == "DNS of one place is rate-limited by the provider"
+    assert families["vpc_dns_rate_limited"].zh == "某处的 DNS 被云厂商限频"
+    assert [name for name, text in families.items() if "{" in text.zh + text.en] == []

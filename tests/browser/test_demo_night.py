@@ -92,7 +92,7 @@ def test_the_night_from_the_first_command_to_the_recovery(demo: Demo, browser: B
     page.screenshot(path=PICTURES / "incident.png", full_page=True)
     page.goto(f"{demo.server}/reports")
     expect(page.locator(".counted")).to_contain_text("平均确认时间 (MTTA)")
-    expect(page.get_by_role("row", name=re.compile("DNS.*限频")).first).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("^某处的 DNS 被云厂商限频"))).to_be_visible()
     expect(page.get_by_role("row", name=re.compile("^lin 1"))).to_be_visible()
     page.goto(f"{demo.server}/playbooks")
     expect(page.get_by_text("/diag sms")).to_be_visible()
