@@ -31,6 +31,14 @@ async def test_what_is_to_be_done_has_an_owner_and_a_day_and_stands_in_the_postm
     assert 'action item act-1: move the "load test" to its own VPC, owner lin, due 2026-02-01' in night.shows()
     await night.types("/action add ask for a higher limit")
     assert "(it lacks an owner and a date)" in night.shows()
+    async with night.parts.store.begin() as tx:
+        found = await tx.incidents.get("INC-1")
+        assert found is not None
+    early = (await export(night.parts, found, form="md", lang="zh")).content
+    assert early.startswith("# 复盘：INC-1 SMS is down")
+    # Declared and resolved in the same minute: its seconds are told, and who said so.
+    assert "2026-01-15 23:00:00 至 23:00:00" in early
+    assert "| 宣布解决 | 2026-01-15 23:00:00 | lin |" in early
     await night.types("/action add INC-1 owner=me 写告警 期限=02-03", user="chen")
     await night.types("/action done act-2", user="chen")
     assert "action item act-2 is done: ask for a higher limit" in night.shows()

@@ -68,12 +68,14 @@ def _what(facts: Facts) -> Text:
     incident, over = facts.incident, facts.recovered_at
     began = times.began_at(facts)
     where = f" ({', '.join(incident.environments)})" if incident.environments else ""
-    since = f"{facts.local(began):%Y-%m-%d %H:%M}"
+    # Within one minute "18:07 to 18:07" reads like a mistake.
+    clock = "%H:%M:%S" if over is not None and (over - began).total_seconds() < 120 else "%H:%M"
+    since = f"{facts.local(began):%Y-%m-%d {clock}}"
     head = f"{incident.title}{where}, {incident.severity}"
     if over is None:
         return Text(f"{head}：{since} 起，还没有恢复", f"{head}: since {since}, not over yet")
     until = facts.local(over)
-    to = f"{until:%H:%M}" if until.date() == facts.local(began).date() else f"{until:%m-%d %H:%M}"
+    to = f"{until:{clock}}" if until.date() == facts.local(began).date() else f"{until:%m-%d %H:%M}"
     lasted = words.duration((over - began).total_seconds())
     return Text(f"{head}：{since} 至 {to}，历时 {lasted.zh}", f"{head}: from {since} to {to}, {lasted.en}")
 
@@ -118,7 +120,8 @@ def _next(facts: Facts) -> Text:
     left = sum(not one.done for one in facts.actions)
     many = words.count(len(facts.actions), "项", "action item")
     if facts.actions:
-        return Text(f"改进项 {many.zh}，{left} 项未完成", f"{many.en}, {left} of them open")
+        en = f"{left} of them open" if len(facts.actions) > 1 else "open" if left else "done"
+        return Text(f"改进项 {many.zh}，{left} 项未完成", f"{many.en}, {en}")
     return Text("还没有登记改进项（/action add）", "no action item is written down yet (/action add)")
 
 

@@ -66,7 +66,9 @@ def moments(facts: Facts) -> tuple[Moment, ...]:
     if facts.of(EntryKind.RECOVERY) and (at := facts.recovered_at) is not None:
         found.append(Moment(id="recovered", title=Text("恢复（实测全绿）", "recovered, seen green"), at=at))
     if incident.resolved_at is not None:
-        found.append(Moment(id="resolved", title=Text("宣布解决", "resolved"), at=incident.resolved_at))
+        said = [e.actor for e in facts.of(EntryKind.INCIDENT) if e.data.get("state") == "resolved"]
+        by = said[-1] if said else ""
+        found.append(Moment(id="resolved", title=Text("宣布解决", "resolved"), at=incident.resolved_at, by=by))
     return tuple(sorted(found, key=lambda m: m.at))
 
 
