@@ -33,10 +33,23 @@ _PATTERNS = (
         re.compile(r"(?i)([?&\s](?:access_token|corpsecret|api_?key|token|secret|password|signature)=)[^&\s\"']+"),
         r"\1" + MASK,
     ),
+    # Typed or pasted by people: `password=...`, `"secret_key": "..."`, `密码：...`. A word without a digit is prose.
+    (
+        re.compile(
+            r"(?i)((?:\b|_)(?:password|passwd|pwd|secret|secret_?key|access_?key|api_?key|token|密码|口令)"
+            r"[\"']?\s?[=:：]\s?[\"']?)(?=[^\s\"'&,;，；]*\d)[^\s\"'&,;，；•]{6,}"
+        ),
+        r"\1" + MASK,
+    ),
+    (re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL), MASK),
+    (re.compile(r"\b(?:gh[pousr]_|github_pat_|glpat-)\w{16,}"), MASK),
+    (re.compile(r"\beyJ[\w-]{8,}\.eyJ[\w-]{8,}\.[\w-]{8,}"), MASK),
     (re.compile(r"(\w://[^\s/:@]*:)[^\s/@]+(?=@)"), r"\1" + MASK),
     (re.compile(r"\b(whsec_|xox[a-z]-|xapp-)[\w+/=-]{8,}"), r"\1" + MASK),
 )
-_HINTS = re.compile(r"(?i)authorization|bearer|cookie|=|://|whsec_|xox|xapp-")
+_HINTS = re.compile(
+    r"(?i)authorization|bearer|cookie|=|://|whsec_|xox|xapp-|passw|pwd|secret|token|_?key|密码|口令|gh[pousr]_|github_pat|glpat-|eyj"
+)
 
 
 class Redactor:

@@ -34,6 +34,15 @@ def test_a_secret_inside_a_longer_one_does_not_leave_its_rest_behind() -> None:
         ("https://qyapi/gettoken?corpid=1&corpsecret=s3cr3t", "https://qyapi/gettoken?corpid=1&corpsecret=•••"),
         ("postgresql://user:hunter22@host/db", "postgresql://user:•••@host/db"),
         ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_•••"),
+        ("password=hunter22", "password=•••"),
+        ("the db password: hunter22, try it", "the db password: •••, try it"),
+        ("密码：hunter22", "密码：•••"),
+        ('{"secret_key": "a1b2c3d4e5"}', '{"secret_key": "•••"}'),
+        ("TENCENTCLOUD_SECRET_KEY=a1b2c3d4e5 go", "TENCENTCLOUD_SECRET_KEY=••• go"),
+        ("ghp_abcdefghijklmnop1234 leaked", "••• leaked"),
+        ("x eyJhbGciOiJI.eyJzdWIiOiIx.SflKxwRJSMeK y", "x ••• y"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\nend", "•••\nend"),
+        ("-----BEGIN PRIVATE KEY-----\nMIIE cut off", "•••"),
         ("xoxb-123456789012-abcdef", "xoxb-•••"),
     ],
 )
@@ -49,6 +58,11 @@ def test_what_looks_like_a_credential_is_masked_unasked(said: str, kept: str) ->
         "cookie: is it the consent banner?",
         "https://sms.tencentcloudapi.com:443/?Action=SendSms",
         "AuthFailure.SecretIdNotFound",
+        "token: expired at 23:40",
+        "the secret: nobody looked at DNS",
+        "密码：已经改了",
+        "password policy = 90 days",
+        "key-value store at 10.0.0.1:6379 is down",
     ],
 )
 def test_words_about_credentials_stay(words: str) -> None:
