@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import atexit
 import itertools
 import json
+import os
 import signal
 import sys
 import time
@@ -25,8 +27,7 @@ from tests.faults.world import Spec, run
 
 def main() -> int:
     args = _arguments().parse_args()
-    # Ended from outside it takes its servers with it, as at its own end.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGTERM, _ended)
     began = time.monotonic()
     done = (
         [json.loads(line) for line in args.state.read_text().splitlines()] if args.state and args.state.exists() else []
@@ -44,6 +45,12 @@ def main() -> int:
     if args.json:
         args.json.write_text(json.dumps({"columns": columns, "all": add_up(done), "worlds": done}, indent=1))
     return 1 if bad else 0
+
+
+def _ended(*_: object) -> None:
+    """From outside: at once, whatever waits, and the servers that were started end as well."""
+    atexit._run_exitfuncs()
+    os._exit(143)
 
 
 def _arguments() -> argparse.ArgumentParser:
