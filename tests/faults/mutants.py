@@ -74,7 +74,9 @@ def claim_not_looked_at() -> None:
 def shared_store() -> None:
     """Bots look into one table without locks and leases: two take the same job."""
 
-    async def claim(self: Any, *, owner: str, limit: int, lease_s: float, kind: str | None = None) -> Any:
+    async def claim(
+        self: Any, *, owner: str, limit: int, lease_s: float, kind: str | None = None, but: Any = ()
+    ) -> Any:
         now = await self._session.now()
         due = select(outbox).where(outbox.c.state == "pending", outbox.c.due_at <= now, outbox.c.kind == kind)
         rows = (await self._session.connection.execute(due.limit(limit))).all()
