@@ -208,7 +208,11 @@ async def test_the_date_of_an_https_server_is_a_clock_of_whole_seconds(
     assert server.requests[0].startswith(b"HEAD / ")
 
 
-@pytest.mark.parametrize("header", ["X-None: 1", f"Date: {formatdate(usegmt=True)}\r\nAge: 60", "Date: noon"])
+@pytest.mark.parametrize(
+    "header",
+    ["X-None: 1", f"Date: {formatdate(usegmt=True)}\r\nAge: 60", "Date: noon"],
+    ids=["none", "from a cache", "no date"],
+)
 async def test_a_reply_without_a_fresh_date_is_no_clock(
     context: MakeContext, authority: Authority, tmp_path: Path, header: str
 ) -> None:
