@@ -28,7 +28,7 @@ test: $(VENV)/.dev-installed ## lint, types, import contracts and every test; sa
 	$(BIN)/ruff format --check bot tests || failed="$$failed format"; \
 	$(BIN)/mypy || failed="$$failed types"; \
 	$(BIN)/lint-imports || failed="$$failed import-contracts"; \
-	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile -m "not alone" $(ARGS); side=$$?; \
+	$(BIN)/python -m pytest -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder -m "not alone" $(ARGS); side=$$?; \
 	$(BIN)/python -m pytest -m alone $(ARGS); alone=$$?; \
 	case "$$side $$alone" in "0 0" | "0 5" | "5 0") ;; *) failed="$$failed tests" ;; esac; \
 	test -z "$$failed" || { echo "make test: failed:$$failed" >&2; exit 1; }
