@@ -66,6 +66,7 @@ class Escalating(RuleBasedStateMachine):
             {},
             [self.phone],
             self.clock,
+            owner="me",
             lease_s=LEASE_S,
             recorded=lambda tx, row, result, found: page_recorded(self.parts, tx, row, result, found),
         )

@@ -103,12 +103,18 @@ class RobotSocket:
 
     async def push(self, cmd: str, body: dict[str, Any], callback: Callback) -> str:
         """Send something to the bot, once it is connected; returns the req_id."""
-        await asyncio.wait_for(self.subscribed.wait(), 20)
         req_id = self.world.ident("req")
         self.callbacks[req_id] = callback
-        assert self.live is not None
-        await self.live.send_json({"cmd": cmd, "headers": {"req_id": req_id}, "body": body})
-        return req_id
+        while True:
+            await asyncio.wait_for(self.subscribed.wait(), 20)
+            assert self.live is not None
+            try:
+                await self.live.send_json({"cmd": cmd, "headers": {"req_id": req_id}, "body": body})
+            except ConnectionError:
+                # Broken off at this moment: it goes over the next connection.
+                await asyncio.sleep(0.05)
+            else:
+                return req_id
 
     async def take_over(self, url: str, ca_file: str) -> None:
         """Somebody else connects with this robot's secret, and leaves again."""
