@@ -45,8 +45,8 @@ def test_the_night_from_the_first_command_to_the_recovery(demo: Demo, browser: B
     page.goto(demo.login)
 
     types(page, "/diag sms")
-    expect(page.get_by_text("正在诊断").first).to_be_visible(timeout=1500)
-    expect(page.locator("table").first).to_be_visible(timeout=3000)
+    expect(page.get_by_text("正在诊断").first).to_be_visible(timeout=6000)
+    expect(page.locator("table").first).to_be_visible(timeout=8000)
 
     verdict = page.get_by_text(re.compile("^最可能：vpc-prod 的 DNS 被云厂商限频"))
     expect(verdict.first).to_be_visible(timeout=15000)
